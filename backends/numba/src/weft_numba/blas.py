@@ -1,0 +1,173 @@
+"""Matrix products on raw addresses: BLAS through SciPy's exported pointers, own loops for single columns.
+
+Matrices are column-major: element (i, j) of A stands at `A + 4 * (i + j * lda)`, as in BLAS.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
+
+from .cache import cached_njit
+from .pointers import floats
+
+_BYTE, _INT, _FLOAT, _LONG = ir.IntType(8), ir.IntType(32), ir.FloatType(), ir.IntType(64)
+_FLOAT_POINTER = _FLOAT.as_pointer()
+_KINDS: dict[str, tuple[Any, Any]] = {
+    "trans": (_BYTE, types.int64),
+    "int": (_INT, types.int64),
+    "float": (_FLOAT, types.float32),
+    "array": (_FLOAT_POINTER, types.int64),
+}
+
+
+@functools.cache
+def blas_address(routine: str) -> int:
+    """Address of a BLAS routine (`"sgemm"`, `"sgemv"`, `"sdot"`, `"saxpy"`) in this process."""
+    return int(get_cython_function_address("scipy.linalg.cython_blas", routine))
+
+
+def limit_threads(n: int) -> Any:
+    """Let BLAS use at most `n` threads from now on; the result is a context manager that restores the old limit."""
+    from threadpoolctl import threadpool_limits
+
+    blas_address("sgemm")
+    return threadpool_limits(limits=n, user_api="blas")
+
+
+def blas_info() -> list[dict[str, Any]]:
+    """Name, version and number of threads of each BLAS library that this process has loaded."""
+    from threadpoolctl import threadpool_info
+
+    blas_address("sgemm")
+    return [
+        {"name": library["internal_api"], "version": library["version"], "threads": library["num_threads"]}
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
+
+
+def _by_reference(builder: Any, kind: str, value: Any) -> Any:
+    """Fortran takes everything by address; the stack slot is made in the entry block, once however often the call runs."""
+    if kind == "array":
+        return builder.inttoptr(value, _FLOAT_POINTER)
+    slot = cgutils.alloca_once(builder, _KINDS[kind][0])
+    if kind == "trans":
+        transposed = builder.icmp_signed("!=", value, ir.Constant(_LONG, 0))
+        value = builder.select(transposed, ir.Constant(_BYTE, ord("T")), ir.Constant(_BYTE, ord("N")))
+    elif kind == "int":
+        value = builder.trunc(value, _INT)
+    builder.store(value, slot)
+    return slot
+
+
+def _emit(kinds: list[str], result: Any) -> tuple[Any, Any]:
+    """Numba signature and code generator of a Fortran routine whose address is the first argument."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        parameters = [kind if kind is _FLOAT_POINTER else kind.as_pointer() for kind in (_KINDS[k][0] for k in kinds)]
+        function_type = ir.FunctionType(ir.VoidType() if result is types.void else _FLOAT, parameters)
+        pointer = builder.inttoptr(arguments[0], function_type.as_pointer())
+        references = [_by_reference(builder, kind, value) for kind, value in zip(kinds, arguments[1:], strict=True)]
+        returned = builder.call(pointer, references)
+        return context.get_dummy_value() if result is types.void else returned
+
+    return result(types.int64, *[_KINDS[kind][1] for kind in kinds]), generate
+
+
+@intrinsic
+def sgemm(
+    typingctx: Any, address: Any, transa: Any, transb: Any, m: Any, n: Any, k: Any, alpha: Any, a_address: Any,
+    lda: Any, b_address: Any, ldb: Any, beta: Any, c_address: Any, ldc: Any,
+) -> Any:  # fmt: skip
+    """C (m x n) = alpha op(A) (m x k) op(B) (k x n) + beta C; `transa`, `transb` are 0 or 1."""
+    kinds = "trans trans int int int float array int array int float array int"
+    return _emit(kinds.split(), types.void)
+
+
+@intrinsic
+def sgemv(
+    typingctx: Any, address: Any, trans: Any, m: Any, n: Any, alpha: Any, a_address: Any, lda: Any,
+    x_address: Any, incx: Any, beta: Any, y_address: Any, incy: Any,
+) -> Any:  # fmt: skip
+    """y = alpha op(A) x + beta y, A is m x n."""
+    return _emit("trans int int float array int array int float array int".split(), types.void)
+
+
+@intrinsic
+def sdot(typingctx: Any, address: Any, n: Any, x_address: Any, incx: Any, y_address: Any, incy: Any) -> Any:
+    """Sum of x_i y_i."""
+    return _emit("int array int array int".split(), types.float32)
+
+
+@intrinsic
+def saxpy(
+    typingctx: Any, address: Any, n: Any, alpha: Any, x_address: Any, incx: Any, y_address: Any, incy: Any
+) -> Any:
+    """y += alpha x."""
+    return _emit("int float array int array int".split(), types.void)
+
+
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_loop = cached_njit(fastmath={"contract", "nsz", "reassoc", "arcp"})
+
+
+@_loop
+def gemv_add(rows, columns, a_address, lda, x_address, y_address):
+    """y += A x. Four columns are taken together, so that y is read and written once for four."""
+    x, y = floats(x_address), floats(y_address)
+    whole = columns // 4 * 4
+    for j in range(0, whole, 4):
+        a0, a1 = floats(a_address + 4 * j * lda), floats(a_address + 4 * (j + 1) * lda)
+        a2, a3 = floats(a_address + 4 * (j + 2) * lda), floats(a_address + 4 * (j + 3) * lda)
+        x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
+        for i in range(rows):
+            y[i] += (a0[i] * x0 + a1[i] * x1) + (a2[i] * x2 + a3[i] * x3)
+    for j in range(whole, columns):
+        a0 = floats(a_address + 4 * j * lda)
+        x0 = x[j]
+        for i in range(rows):
+            y[i] += a0[i] * x0
+
+
+@_loop
+def gemv_transposed_add(rows, columns, a_address, lda, x_address, y_address):
+    """y += A^T x: one dot product for each column, four at a time so that x is read once for four."""
+    x, y = floats(x_address), floats(y_address)
+    whole = columns // 4 * 4
+    for j in range(0, whole, 4):
+        a0, a1 = floats(a_address + 4 * j * lda), floats(a_address + 4 * (j + 1) * lda)
+        a2, a3 = floats(a_address + 4 * (j + 2) * lda), floats(a_address + 4 * (j + 3) * lda)
+        s0 = s1 = s2 = s3 = _ZERO
+        for i in range(rows):
+            s0 += a0[i] * x[i]
+            s1 += a1[i] * x[i]
+            s2 += a2[i] * x[i]
+            s3 += a3[i] * x[i]
+        y[j] += s0
+        y[j + 1] += s1
+        y[j + 2] += s2
+        y[j + 3] += s3
+    for j in range(whole, columns):
+        a0 = floats(a_address + 4 * j * lda)
+        s0 = _ZERO
+        for i in range(rows):
+            s0 += a0[i] * x[i]
+        y[j] += s0
+
+
+@_loop
+def ger_add(rows, columns, a_address, lda, x_address, y_address):
+    """A += x y^T with x of `rows` and y of `columns` elements."""
+    x, y = floats(x_address), floats(y_address)
+    for j in range(columns):
+        a = floats(a_address + 4 * j * lda)
+        scale = y[j]
+        for i in range(rows):
+            a[i] += x[i] * scale

@@ -1,0 +1,97 @@
+"""Every habit of the project is a session here: demo, tests, lint, types, bench, build."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = True
+
+PACKAGES = (
+    "packages/core",
+    "packages/trainers",
+    "packages/testing",
+    "packages/weft",
+    "backends/numba",
+    "builders",
+)
+
+# Per cent of the lines of weft_core that the tests must run.
+COVERAGE_FLOOR = os.environ.get("WEFT_COVERAGE_FLOOR", "90")
+
+
+def install_packages(session: nox.Session, *extra: str, editable: bool = True) -> None:
+    """Install all packages in one call: siblings are pinned `==`, so pip must see them together."""
+    flag = ["--editable"] if editable else []
+    folders = [argument for folder in PACKAGES for argument in (*flag, f"./{folder}")]
+    session.install(*folders, *extra)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Install Weft as a user would and run its demonstration."""
+    install_packages(session, editable=False)
+    session.run("python", "-m", "weft", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after `--` go to pytest and replace the coverage check of the whole."""
+    install_packages(session, "pytest>=8", "pytest-cov>=6", "hypothesis>=6.100")
+    report = "--cov-report=term-missing:skip-covered"
+    coverage = ["--cov=weft_core", report, f"--cov-fail-under={COVERAGE_FLOOR}"]
+    session.run("python", "-m", "pytest", *(session.posargs or coverage))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layout; `nox -s lint -- --fix` mends what can be mended."""
+    session.install("ruff>=0.9")
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    else:
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of all sources."""
+    install_packages(session, "mypy>=1.15")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; `nox -s bench -- --torch` also installs PyTorch to compare with."""
+    install_packages(session)
+    if "--torch" in session.posargs:
+        session.install("torch==2.13.0")
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Make the wheels, install them in a clean environment outside the tree, and run a program there."""
+    shutil.rmtree("dist", ignore_errors=True)
+    folders = [f"./{folder}" for folder in PACKAGES]
+    session.run("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir=dist", *folders)
+    wheels = sorted(str(wheel.resolve()) for wheel in Path("dist").glob("*.whl"))
+    program = Path("tests/installed_program.py").resolve()
+
+    with tempfile.TemporaryDirectory(prefix="weft-build-") as folder:
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        python = str(Path(folder, "venv", "Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+        session.run(python, "-m", "pip", "install", *wheels, external=True)
+        session.run(python, "-m", "pip", "check", external=True)
+        shutil.copy(program, folder)
+        with session.chdir(folder):
+            for backend in ("numpy", "numba"):
+                # -I: neither PYTHONPATH nor the user's site folder may lend a package.
+                session.run(python, "-I", program.name, env={"WEFT_BACKEND": backend}, external=True)

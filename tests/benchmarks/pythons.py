@@ -1,0 +1,59 @@
+"""Finding, and on request making, an interpreter that can `import dynet`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+REQUIREMENTS = ("dynet==2.1.2", "numpy==1.24.4")
+VARIABLE = "WEFT_DYNET_PYTHON"
+
+
+def dynet_python(asked: str | None, environment: Path, make: bool) -> str | None:
+    """An interpreter with DyNet: the one asked for, else the variable's, else one found, else one made if `make`.
+
+    Raises:
+        ValueError: the interpreter asked for cannot import dynet, or none of CPython 3.8 is there to make one from.
+    """
+    named = asked or os.environ.get(VARIABLE)
+    if named:
+        if not _imports_dynet(named):
+            raise ValueError(f"{named} cannot import dynet: name another one with --dynet or {VARIABLE}")
+        return named
+    for python in [str(_python_of(environment)), *_pythons_38()]:
+        if _imports_dynet(python):
+            return python
+    return _make(environment) if make else None
+
+
+def _pythons_38() -> Iterator[str]:
+    on_path = shutil.which("python3.8")
+    if on_path:
+        yield on_path
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for folder in sorted(versions.glob("3.8*"), reverse=True):
+        yield str(_python_of(folder))
+
+
+def _python_of(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def _imports_dynet(python: str) -> bool:
+    if shutil.which(python) is None:
+        return False
+    return subprocess.run([python, "-c", "import dynet"], capture_output=True, check=False).returncode == 0
+
+
+def _make(environment: Path) -> str:
+    for python in _pythons_38():
+        if shutil.which(python) is not None:
+            subprocess.run([python, "-m", "venv", str(environment)], check=True)
+            made = str(_python_of(environment))
+            subprocess.run([made, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
+            return made
+    raise ValueError("--make-dynet needs a CPython 3.8 (python3.8 on the path, or a pyenv version 3.8.x): none was found")

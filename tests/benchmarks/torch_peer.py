@@ -1,0 +1,402 @@
+"""One run of one task in PyTorch on one core: `torch_peer.py --data FOLDER --task tagger --mode packed --batch 64`.
+
+Modes, from the most dynamic to the most prepared by hand: `cell` (one LSTM step at a time), `sequence` (`nn.LSTM` over a
+sentence or a word's characters; the language model's sentences are padded into one), `packed` (`nn.LSTM` over all
+sentences of a group as one packed sequence); on trees `node` (one node at a time) and `levels` (all nodes of one height
+of all trees together).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import measure
+import numpy as np
+import torch
+import torch.nn.functional as F
+from examples import Data, Example, load
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+MODES = ("sequence", "cell", "packed", "node", "levels")
+SOFTMAX_ROWS = 512
+IGNORED = -100  # the target of padding, as cross_entropy knows it
+
+
+class Adam:
+    """DyNet's Adam from PyTorch's own: DyNet adds eps before the bias correction, so eps is rescaled at every step.
+
+    Sparse tables go through SparseAdam, which already follows DyNet. A parameter that took no part in a graph still
+    advances: dense ones with a zero gradient, sparse ones in their count of steps.
+    """
+
+    ALPHA, BETA_2, EPS = 1e-3, 0.999, 1e-8
+
+    def __init__(self, dense: list[nn.Parameter], sparse: list[nn.Parameter]) -> None:
+        self.dense = dense
+        self.sparse = sparse
+        self.rule = torch.optim.Adam(dense, lr=self.ALPHA, eps=self.EPS, fused=True)
+        self.sparse_rule = torch.optim.SparseAdam(sparse, lr=self.ALPHA, eps=self.EPS) if sparse else None
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        self.rule.param_groups[0]["eps"] = self.EPS / math.sqrt(1.0 - self.BETA_2**self.steps)
+        for parameter in self.dense:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.rule.step()
+        self.rule.zero_grad(set_to_none=True)
+        if self.sparse_rule is None:
+            return
+        for parameter in self.sparse:
+            if parameter.grad is None:
+                size = (0, parameter.shape[1])
+                indices = torch.zeros((1, 0), dtype=torch.int64)
+                parameter.grad = torch.sparse_coo_tensor(indices, torch.zeros(size), parameter.shape)
+        self.sparse_rule.step()
+        self.sparse_rule.zero_grad(set_to_none=True)
+
+
+class Lstm:
+    """One direction, or both, of an LSTM with DyNet's parameters: gates i, f, o, g and a constant forget bias of 1.
+
+    The constant is stored in the bias: Adam trains a shifted parameter alike.
+    """
+
+    def __init__(self, data: Data, names: list[str], fused: bool) -> None:
+        self.inputs = data.parameters[names[0] + "_x"].shape[1]
+        self.size = data.parameters[names[0] + "_h"].shape[1]
+        self.fused = fused
+        self.directions: list[list[nn.Parameter]] = []
+        for name in names:
+            x, h, b = (data.parameters[f"{name}_{part}"] for part in "xhb")
+            b = b.copy()
+            b[self.size : 2 * self.size] += 1.0
+            if fused:
+                x, h, b = (np.concatenate([a[: 2 * self.size], a[3 * self.size :], a[2 * self.size : 3 * self.size]])
+                           for a in (x, h, b))  # fmt: skip
+            self.directions.append([nn.Parameter(torch.from_numpy(np.ascontiguousarray(a))) for a in (x, h, b)])
+        if fused:
+            self.layer = nn.LSTM(self.inputs, self.size, bidirectional=len(names) == 2)
+            for direction, suffix in zip(self.directions, ("", "_reverse"), strict=False):
+                constant = nn.Parameter(torch.zeros(4 * self.size), requires_grad=False)
+                for part, parameter in zip(("weight_ih", "weight_hh", "bias_ih"), direction, strict=True):
+                    setattr(self.layer, f"{part}_l0{suffix}", parameter)
+                setattr(self.layer, f"bias_hh_l0{suffix}", constant)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for direction in self.directions for parameter in direction]
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """{T, B, I} to {T, B, H}, or 2 H for both directions."""
+        if self.fused:
+            return self.layer(x)[0]
+        steps = list(x.unbind(0))
+        sides = [self._walk(self.directions[0], steps)]
+        if len(self.directions) == 2:
+            sides.append(self._walk(self.directions[1], steps[::-1])[::-1])
+        return torch.cat([torch.stack(side) for side in sides], dim=-1)
+
+    def ends(self, x: Tensor | PackedSequence) -> Tensor:
+        """The last output of each direction: {T, B, I} or a packed sequence of B to {B, 2 H}."""
+        if self.fused:
+            return torch.cat(list(self.layer(x)[1][0]), dim=-1)
+        steps = list(x.unbind(0))
+        return torch.cat(
+            [self._walk(self.directions[0], steps)[-1], self._walk(self.directions[1], steps[::-1])[-1]], dim=-1
+        )
+
+    def _walk(self, direction: list[nn.Parameter], steps: list[Tensor]) -> list[Tensor]:
+        weight_x, weight_h, bias = direction
+        h = c = steps[0].new_zeros(steps[0].shape[0], self.size)
+        outputs = []
+        for x in steps:
+            gates = torch.addmm(F.linear(x, weight_x, bias), h, weight_h.t())
+            i, f, o = gates[:, : 3 * self.size].sigmoid().chunk(3, dim=1)
+            c = f * c + i * gates[:, 3 * self.size :].tanh()
+            h = o * c.tanh()
+            outputs.append(h)
+        return outputs
+
+
+class TorchProgram(measure.Program):
+    """Phases of a training step; a task prepares index arrays in `build` and computes the loss in `loss`."""
+
+    def __init__(self, data: Data, mode: str, sparse: bool) -> None:
+        self.data = data
+        self.mode = mode
+        self.sparse = sparse
+        self.tables: list[nn.Parameter] = []
+        self.weights: list[nn.Parameter] = []
+        self.embedding = self.table("embedding")
+        self.create()
+        self.trainer = Adam(self.weights if sparse else self.weights + self.tables, self.tables if sparse else [])
+
+    def create(self) -> None:
+        raise NotImplementedError
+
+    def loss(self, prepared: Any) -> Tensor:
+        raise NotImplementedError
+
+    def build(self, group: list[Example]) -> Any:
+        return [self.prepared(group), None]
+
+    def prepared(self, group: list[Example]) -> Any:
+        return group
+
+    def forward(self, loss: Any) -> float:
+        loss[1] = self.loss(loss[0])
+        return float(loss[1].item())
+
+    def backward(self, loss: Any) -> None:
+        loss[1].backward()
+
+    def update(self) -> None:
+        self.trainer.step()
+
+    def parameter(self, name: str, shift: float = 0.0) -> nn.Parameter:
+        self.weights.append(nn.Parameter(torch.from_numpy(self.data.parameters[name] + np.float32(shift))))
+        return self.weights[-1]
+
+    def table(self, name: str) -> nn.Parameter:
+        self.tables.append(nn.Parameter(torch.from_numpy(self.data.parameters[name].copy())))
+        return self.tables[-1]
+
+    def lstm(self, *names: str) -> Lstm:
+        lstm = Lstm(self.data, list(names), fused=self.mode != "cell")
+        self.weights += lstm.parameters()
+        return lstm
+
+    def rows(self, indices: Any, table: nn.Parameter) -> Tensor:
+        return F.embedding(torch.as_tensor(indices), table, sparse=self.sparse)
+
+
+class LanguageModel(TorchProgram):
+    """Sentences of a group padded to the longest; `cell` steps through them, `sequence` leaves that to nn.LSTM."""
+
+    def create(self) -> None:
+        self.rnn = self.lstm("lstm")
+        self.output = self.parameter("output")
+        self.bias = self.parameter("output_bias")
+
+    def prepared(self, group: list[Example]) -> Any:
+        longest = max(len(example.words) for example in group)
+        inputs = np.zeros((longest, len(group)), np.int64)
+        targets = np.full((longest, len(group)), IGNORED, np.int64)
+        for column, example in enumerate(group):
+            inputs[1 : len(example.words), column] = example.words[:-1]
+            targets[: len(example.words), column] = example.words
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def loss(self, prepared: Any) -> Tensor:
+        inputs, targets = prepared
+        hidden = self.rnn.outputs(self.rows(inputs, self.embedding))
+        # Word by word when stepping; else in blocks whose logits stay within the allocator's reuse (twice as fast).
+        rows = len(targets[0]) if self.mode == "cell" else SOFTMAX_ROWS
+        losses = [
+            F.cross_entropy(F.linear(h, self.output, self.bias), target, reduction="sum", ignore_index=IGNORED)
+            for h, target in zip(hidden.flatten(0, 1).split(rows), targets.flatten().split(rows), strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+
+class Tagger(TorchProgram):
+    """The tagger, sentence by sentence or packed; with characters where the data has spellings."""
+
+    def create(self) -> None:
+        self.rnn = self.lstm("forward", "backward")
+        self.hidden = self.parameter("hidden")
+        self.output = self.parameter("output")
+        if self.data.spelling:
+            self.characters = self.table("characters")
+            self.speller = self.lstm("character_forward", "character_backward")
+
+    def scores(self, contexts: Tensor) -> Tensor:
+        return F.linear(F.linear(contexts, self.hidden).tanh(), self.output)
+
+    def loss(self, prepared: Any) -> Tensor:
+        losses = []
+        for example in prepared:
+            contexts = self.rnn.outputs(self.words(example.words).unsqueeze(1)).squeeze(1)
+            losses.append(F.cross_entropy(self.scores(contexts), torch.tensor(example.tags), reduction="sum"))
+        return torch.stack(losses).sum()
+
+    def words(self, words: list[int]) -> Tensor:
+        spelling = self.data.spelling
+        if not spelling:
+            return self.rows(words, self.embedding)
+        return torch.cat([self.spelled(spelling[w]) if w in spelling else self.rows([w], self.embedding) for w in words])
+
+    def spelled(self, letters: list[int]) -> Tensor:
+        return self.speller.ends(self.rows(letters, self.characters).unsqueeze(1))
+
+
+class PackedTagger(Tagger):
+    """All sentences of a group in one packed sequence, all rare words of the group in another."""
+
+    def prepared(self, group: list[Example]) -> Any:
+        group = sorted(group, key=lambda example: -len(example.words))
+        words, sizes = _packed([example.words for example in group])
+        tags, _ = _packed([example.tags for example in group])
+        spelling = self.data.spelling
+        if not spelling:
+            return words, sizes, tags, None
+        rare = sorted((i for i, w in enumerate(words.tolist()) if w in spelling), key=lambda i: -len(spelling[int(words[i])]))
+        frequent = [i for i, w in enumerate(words.tolist()) if w not in spelling]
+        letters = _packed([spelling[int(words[i])] for i in rare]) if rare else None
+        order = torch.empty(len(words), dtype=torch.int64)
+        order[torch.tensor(frequent + rare)] = torch.arange(len(words))
+        return words[frequent], sizes, tags, (letters, order)
+
+    def loss(self, prepared: Any) -> Tensor:
+        words, sizes, tags, spelled = prepared
+        x = self.rows(words, self.embedding)
+        if spelled is not None:
+            letters, order = spelled
+            if letters is not None:
+                packed = PackedSequence(self.rows(letters[0], self.characters), letters[1])
+                x = torch.cat([x, self.speller.ends(packed)])
+            x = x.index_select(0, order)
+        contexts = self.rnn.layer(PackedSequence(x, sizes))[0].data
+        return F.cross_entropy(self.scores(contexts), tags, reduction="sum")
+
+
+def _packed(sequences: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Sequences, longest first, as packed data (all first items, all second items, ...) and the number of each."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    sizes = (lengths[None, :] > np.arange(lengths[0])[:, None]).sum(axis=1)
+    data = [sequence[step] for step, size in enumerate(sizes.tolist()) for sequence in sequences[:size]]
+    return torch.tensor(data), torch.from_numpy(sizes)
+
+
+class Tree(TorchProgram):
+    """The tree classifier node by node."""
+
+    def create(self) -> None:
+        self.leaf_weight = self.parameter("leaf")
+        names = ("inner", "forget_left", "forget_right")
+        if self.data.task == "nary":  # one product, as all gates read the same
+            array = np.concatenate([self.data.parameters[name] for name in names])
+            self.weights.append(nn.Parameter(torch.from_numpy(array)))
+            self.inner_weights = [self.weights[-1]]
+        else:
+            self.inner_weights = [self.parameter(name) for name in names]
+        self.bias = self.parameter("bias")
+        self.forget_bias = self.parameter("forget_bias", shift=1.0)
+        self.output = self.parameter("output")
+        self.size = self.forget_bias.shape[0]
+
+    def leaves(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """{n, words} to h and c of {n, H}."""
+        gates = F.linear(words, self.leaf_weight, self.bias)
+        i, o = gates[:, : 2 * self.size].sigmoid().chunk(2, dim=1)
+        c = i * gates[:, 2 * self.size :].tanh()
+        return o * c.tanh(), c
+
+    def inner(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """{n, 2 H} of each child, h beside c, to h and c of {n, H}."""
+        (h1, c1), (h2, c2) = left.chunk(2, dim=1), right.chunk(2, dim=1)
+        h = torch.cat([h1, h2], dim=1)
+        if len(self.inner_weights) == 1:
+            bias = torch.cat([self.bias, self.forget_bias, self.forget_bias])
+            i, o, u, f1, f2 = F.linear(h, self.inner_weights[0], bias).chunk(5, dim=1)
+        else:
+            i, o, u = F.linear(h, self.inner_weights[0], self.bias).chunk(3, dim=1)
+            f1 = F.linear(h1, self.inner_weights[1], self.forget_bias)
+            f2 = F.linear(h2, self.inner_weights[2], self.forget_bias)
+        c = i.sigmoid() * u.tanh() + f1.sigmoid() * c1 + f2.sigmoid() * c2
+        return o.sigmoid() * c.tanh(), c
+
+    def loss(self, prepared: Any) -> Tensor:
+        losses = []
+        for example in prepared:
+            states: list[Tensor] = []
+            for word, left, right, label in zip(*_columns(example), strict=True):
+                if left < 0:
+                    h, c = self.leaves(self.rows([word], self.embedding))
+                else:
+                    h, c = self.inner(states[left], states[right])
+                states.append(torch.cat([h, c], dim=1))
+                losses.append(F.cross_entropy(F.linear(h, self.output), torch.tensor([label]), reduction="sum"))
+        return torch.stack(losses).sum()
+
+
+class LevelTree(Tree):
+    """All nodes of one height together; a pool holds the states that still wait for their parent."""
+
+    def prepared(self, group: list[Example]) -> Any:
+        """Words of all leaves, per height the rows of (left, right, kept) in the pool, and the labels in that order."""
+        words, labels, heights, parents = [], [], [], []
+        levels: list[list[tuple[int, int, int]]] = []
+        for example in group:
+            base = len(heights)
+            for node, (word, left, right, label) in enumerate(zip(*_columns(example), strict=True), start=base):
+                labels.append(label)
+                parents.append(-1)
+                if left < 0:
+                    words.append(word)
+                    heights.append(0)
+                    continue
+                left, right = left + base, right + base
+                height = 1 + max(heights[left], heights[right])
+                heights.append(height)
+                parents[left] = parents[right] = node
+                if len(levels) < height:
+                    levels.append([])
+                levels[height - 1].append((node, left, right))
+        pool = [node for node, height in enumerate(heights) if height == 0]
+        order = list(pool)
+        steps = []
+        for level in levels:
+            row = {node: number for number, node in enumerate(pool)}
+            consumed = {child for _, left, right in level for child in (left, right)}
+            kept = [node for node in pool if node not in consumed and parents[node] >= 0]
+            wanted = [left for _, left, _ in level] + [right for _, _, right in level] + kept
+            steps.append((torch.tensor([row[node] for node in wanted]), len(level), len(kept)))
+            pool = kept + [node for node, _, _ in level]
+            order += [node for node, _, _ in level]
+        return torch.tensor(words), steps, torch.tensor([labels[node] for node in order])
+
+    def loss(self, prepared: Any) -> Tensor:
+        words, steps, labels = prepared
+        h, c = self.leaves(self.rows(words, self.embedding))
+        pool, outputs = torch.cat([h, c], dim=1), [h]
+        for rows, new, kept in steps:
+            left, right, waiting = pool.index_select(0, rows).split([new, new, kept])
+            h, c = self.inner(left, right)
+            outputs.append(h)
+            pool = torch.cat([waiting, torch.cat([h, c], dim=1)])
+        return F.cross_entropy(F.linear(torch.cat(outputs), self.output), labels, reduction="sum")
+
+
+def _columns(example: Example) -> tuple[list[int], list[int], list[int], list[int]]:
+    return example.words, example.left, example.right, example.tags
+
+
+def program(task: str, mode: str) -> type[TorchProgram]:
+    """The program class of a task in a mode."""
+    known: dict[tuple[str, str], type[TorchProgram]] = {
+        ("lm", "cell"): LanguageModel,
+        ("lm", "sequence"): LanguageModel,
+    }
+    for task_name in ("tree", "nary"):
+        known |= {(task_name, "node"): Tree, (task_name, "levels"): LevelTree}
+    for task_name in ("tagger", "chars"):
+        known |= {(task_name, "cell"): Tagger, (task_name, "sequence"): Tagger, (task_name, "packed"): PackedTagger}
+    if (task, mode) not in known:
+        raise SystemExit(f"mode {mode} does not exist for task {task}; known: {sorted(m for t, m in known if t == task)}")
+    return known[task, mode]
+
+
+def main() -> None:
+    chosen = measure.settings(MODES)
+    torch.set_num_threads(1)
+    data = load(chosen.data, chosen.task)
+    instance = program(chosen.task, chosen.mode)(data, chosen.mode, chosen.update == "sparse")
+    measure.run("torch", instance, data, chosen)
+
+
+if __name__ == "__main__":
+    main()

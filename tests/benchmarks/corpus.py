@@ -1,4 +1,4 @@
-"""Text for the benchmarks: the standard library of the running interpreter, read as tokens, prose and trees."""
+"""Text for the benchmarks: the running interpreter's standard library, read as tokens, prose and trees."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def trees(module: ast.Module, most_leaves: int) -> Iterator[Tree]:
 def _grow(node: ast.AST, tree: Tree, most_nodes: int) -> bool:
     """Appends the nodes below `node` in post-order; False when nothing is there or the tree is too large.
 
-    Leaves are identifiers, constants and operators. A node of one child is its child, a node of many folds them
-    to the right, as sentences of English do.
+    Leaves are identifiers, constants and operators. A node of one child is its child, a node of many folds
+    them to the right, as sentences of English do.
     """
     label, roots = _label(node), []
     for part in _parts(node):

@@ -1,27 +1,29 @@
-"""Data sets of the shape of the DyNet paper's, made from the standard library; one .npz per task in a cache folder.
+"""Data of the shape of the DyNet paper's, from the standard library: one .npz per task in a cache folder.
 
     python data.py            builds what is missing and prints the figures reached
 
-Three data sets feed five tasks: `lm` (language model), `tagger`, `chars` (the tagger with characters), `tree` (each
-forget gate of a node reads its own child, as in the DyNet paper) and `nary` (each reads both children, as in Tai et al.).
+Three data sets feed five tasks: `lm` (language model), `tagger`, `chars` (the tagger with characters), `tree`
+(each forget gate of a node reads its own child, as in the DyNet paper's program) and `nary` (each reads both
+children, as in Tai et al., 2015).
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import corpus
 import numpy as np
 import numpy.typing as npt
-from parameters import initial_parameters
+import parameters
 
 SEED = 20170115
-VERSION = 1  # a new number makes old cached files unused
 TASKS = ("lm", "tagger", "chars", "tree", "nary")
 
 LM_SENTENCES, LM_LENGTH, LM_VOCABULARY = 6400, 22.0, 7596
@@ -29,13 +31,15 @@ TAG_LENGTH, TAG_TYPES, TAGS, CHARACTERS = 23.0, 7417, 5, 153
 RARE_COUNT, RARE_SHARE, RARE_LENGTH = 5, 0.34, 6.7
 TREES, TREE_LEAVES, TREE_MOST_LEAVES, TREE_WORDS, TREE_LABELS = 8544, 19.0, 52, 18281, 5
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 def cache_folder() -> Path:
-    """Where the data of this interpreter's standard library lies."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Path(tempfile.gettempdir()) / f"weft-benchmarks-{VERSION}-py{version}-numpy{np.__version__}"
+    """Where the data of this interpreter lies: another version of what makes it uses another folder."""
+    version = ".".join(map(str, (*sys.version_info[:3], np.__version__)))
+    makers = (Path(module.__file__ or "") for module in (sys.modules[__name__], corpus, parameters))
+    digest = hashlib.sha256(b"".join(maker.read_bytes() for maker in makers)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"weft-benchmarks-{version}-{digest}"
 
 
 def prepare(folder: Path) -> None:
@@ -49,12 +53,19 @@ def prepare(folder: Path) -> None:
     trees = tree_data(modules)
     data = {"lm": language_data(texts), "tagger": tagging, "chars": tagging, "tree": trees, "nary": trees}
     for task, arrays in data.items():
-        np.savez(folder / f"{task}.npz", **arrays)
-        np.savez(folder / f"{task}-parameters.npz", **initial_parameters(task, arrays, SEED))
+        _save(folder / f"{task}.npz", arrays)
+        _save(folder / f"{task}-parameters.npz", parameters.initial_parameters(task, arrays, SEED))
+
+
+def _save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Writes aside and renames, so that an interrupted run leaves no half file to be read."""
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(unfinished, allow_pickle=False, **dict(arrays))
+    unfinished.replace(path)
 
 
 def language_data(texts: Iterable[str]) -> Arrays:
-    """Sentences cut from the token stream; id 0 is <s>, which also ends each sentence, id 1 an unknown word."""
+    """Sentences cut from the token stream; id 0 is <s>, which ends each sentence, id 1 an unknown word."""
     rng = np.random.default_rng(SEED)
     stream = [token for text in texts for token in corpus.tokens(text)]
     lengths = _lengths(rng, LM_SENTENCES, LM_LENGTH, 2, 90)
@@ -94,7 +105,7 @@ def tagging_data(modules: Iterable[ast.Module]) -> Arrays:
 
 
 def tree_data(modules: Iterable[ast.Module]) -> Arrays:
-    """Binary trees of statements in post-order; word id 0 is unknown, children are node numbers within the tree."""
+    """Binary trees of statements in post-order; word 0 is unknown, children are numbers in the tree."""
     rng = np.random.default_rng(SEED + 2)
     candidates = [tree for module in modules for tree in corpus.trees(module, TREE_MOST_LEAVES)]
     chosen = _choose_trees(rng, candidates)
@@ -103,7 +114,8 @@ def tree_data(modules: Iterable[ast.Module]) -> Arrays:
     word_ids = [[-1 if word is None else ids.get(word, 0) for word in tree.words] for tree in chosen]
     arrays = _flat(word_ids, "words")
     for side, name in enumerate(("left", "right")):
-        arrays[name] = _flat([[-1 if c is None else c[side] for c in tree.children] for tree in chosen], name)[name]
+        children = [[-1 if pair is None else pair[side] for pair in tree.children] for tree in chosen]
+        arrays[name] = _flat(children, name)[name]
     arrays["tags"] = _flat([tree.labels for tree in chosen], "tags")["tags"]
     return {**arrays, "vocabulary": np.array(TREE_WORDS), "labels": np.array(TREE_LABELS)}
 
@@ -113,7 +125,7 @@ def _by_frequency(words: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _lengths(rng: np.random.Generator, count: int, mean: float, low: int, high: int) -> npt.NDArray[np.int64]:
-    """`count` lengths, gamma-shaped as those of sentences, whose sum is exactly `count * mean` (rounded down)."""
+    """`count` lengths, gamma-distributed like those of sentences, whose sum is `count * mean`."""
     lengths = np.clip(np.rint(rng.gamma(4.5, mean / 4.5, size=count)), low, high).astype(np.int64)
     while (missing := int(count * mean) - int(lengths.sum())) != 0:
         step = 1 if missing > 0 else -1
@@ -123,11 +135,14 @@ def _lengths(rng: np.random.Generator, count: int, mean: float, low: int, high: 
 
 
 def _with_rare_length(rng: np.random.Generator, stream: Sequence[str]) -> list[str]:
-    """A beginning of the stream of TAG_TYPES types, without as many long (or short) rare types as it takes to bring
-    the mean length of rare words to RARE_LENGTH."""
+    """The beginning of the stream that has TAG_TYPES types, some long (or short) rare types left out.
+
+    As many are left out as it takes to bring the mean length of rare words to RARE_LENGTH.
+    """
     left_out: set[str] = set()
     while True:
-        words, seen = [], set()
+        words: list[str] = []
+        seen: set[str] = set()
         for word in stream:
             if word not in left_out:
                 if word not in seen and len(seen) == TAG_TYPES:
@@ -135,23 +150,26 @@ def _with_rare_length(rng: np.random.Generator, stream: Sequence[str]) -> list[s
                 seen.add(word)
                 words.append(word)
         if len(seen) < TAG_TYPES:
-            raise ValueError(f"the standard library has {len(seen)} usable word types, {TAG_TYPES} are needed")
+            raise ValueError(
+                f"the standard library has {len(seen)} usable word types, {TAG_TYPES} are needed"
+            )
         rare = {word: count for word, count in Counter(words).items() if count <= RARE_COUNT}
         tokens = sum(rare.values())
         excess = sum(len(word) * count for word, count in rare.items()) - RARE_LENGTH * tokens
         if abs(excess) < 0.03 * tokens:
             return words
-        too_far = [w for w in sorted(rare) if (len(w) - RARE_LENGTH) * excess > 0 and abs(len(w) - RARE_LENGTH) > 3]
+        beyond = {word: len(word) - RARE_LENGTH for word in sorted(rare)}
+        too_far = [word for word, far in beyond.items() if far * excess > 0 and abs(far) > 3]
         few = max(1, int(abs(excess) / 12))
         left_out.update(too_far[i] for i in rng.permutation(len(too_far))[:few])
 
 
 def _thin_frequent(rng: np.random.Generator, words: Sequence[str]) -> list[str]:
-    """The words without as many random occurrences of frequent types as it takes to make RARE_SHARE of them rare."""
+    """The words without some occurrences of frequent types, drawn at random, so that RARE_SHARE are rare."""
     counts = Counter(words)
     rare = sum(count for count in counts.values() if count <= RARE_COUNT)
     surplus = len(words) - round(rare / RARE_SHARE)
-    dropped = set()
+    dropped: set[int] = set()
     for position in rng.permutation(len(words)):
         if len(dropped) >= surplus:
             break
@@ -173,7 +191,7 @@ def _tag(word: str) -> int:
 
 
 def _choose_trees(rng: np.random.Generator, candidates: Sequence[corpus.Tree]) -> list[corpus.Tree]:
-    """TREES trees with TREE_LEAVES leaves on average, those with the rarest words first (a large vocabulary)."""
+    """TREES trees of TREE_LEAVES leaves on average, those with the rarest words first: a large vocabulary."""
     counts = Counter(word for tree in candidates for word in tree.words if word is not None)
     by_leaves: dict[int, list[tuple[float, int]]] = {}
     for number, tree in enumerate(candidates):
@@ -193,7 +211,10 @@ def _choose_trees(rng: np.random.Generator, candidates: Sequence[corpus.Tree]) -
 def _flat(sequences: Sequence[Sequence[int]], name: str) -> Arrays:
     """All sequences in one array, and where each begins."""
     starts = np.cumsum([0, *map(len, sequences)])
-    return {name: np.concatenate([np.asarray(s, dtype=np.int32) for s in sequences]), f"{name}_starts": starts}
+    return {
+        name: np.concatenate([np.asarray(s, dtype=np.int32) for s in sequences]),
+        f"{name}_starts": starts,
+    }
 
 
 def figures(folder: Path) -> str:
@@ -204,10 +225,12 @@ def figures(folder: Path) -> str:
     nodes = np.diff(tree["words_starts"])
     return "\n".join(
         [
-            f"lm: {len(lm['words_starts']) - 1} sentences, {np.diff(lm['words_starts']).mean():.2f} tokens each, "
+            f"lm: {len(lm['words_starts']) - 1} sentences, "
+            f"{np.diff(lm['words_starts']).mean():.2f} tokens each, "
             f"vocabulary {lm['vocabulary']} ({np.unique(lm['words']).size} occur), "
             f"{100 * (lm['words'] == 1).mean():.1f} % unknown",
-            f"tagger: {len(tag['words_starts']) - 1} sentences, {np.diff(tag['words_starts']).mean():.2f} words each, "
+            f"tagger: {len(tag['words_starts']) - 1} sentences, "
+            f"{np.diff(tag['words_starts']).mean():.2f} words each, "
             f"{np.unique(tag['words']).size} of {tag['vocabulary']} word types occur, {tag['labels']} tags, "
             f"{tag['characters']} characters ({np.unique(tag['letters']).size} occur), "
             f"{100 * rare.mean():.1f} % rare words of {spelled.mean():.2f} characters + 2 pads",

@@ -1,13 +1,14 @@
-"""One run of one task in DyNet 2.1.2 (CPython 3.8): `dynet_peer.py --data FOLDER --task tagger --mode compact-autobatch`.
+"""One run of one task in DyNet 2.1.2: `dynet_peer.py --data FOLDER --task tagger --mode compact` (CPython
+3.8).
 
-A mode is a builder (`vanilla`, `compact`; on trees `gates`, `fused`), for the language model optionally `single`
-(the sentences of a group one by one instead of minibatched by hand), and optionally `autobatch`.
+A mode is a builder (`vanilla`, `compact`; on trees `gates`, `fused`), optionally `single` (the language
+model's sentences one by one instead of minibatched by hand), and optionally `autobatch`, joined by hyphens.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any, List
+from typing import Any
 
 import dynet_config  # type: ignore[import-not-found]
 import measure
@@ -15,7 +16,7 @@ import programs
 from examples import load
 
 BUILDERS = {"vanilla": "VanillaLSTMBuilder", "compact": "CompactVanillaLSTMBuilder"}
-MODES: List[str] = [
+MODES: list[str] = [
     f"{builder}{single}{batching}"
     for builder in ("vanilla", "compact", "gates", "fused")
     for single in ("", "-single")

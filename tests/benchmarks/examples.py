@@ -1,11 +1,12 @@
-"""Reading the data files back: the same examples in the same groups for every peer (Python 3.8, NumPy 1.24 and later)."""
+"""Reading the data back: the same examples in the same groups for every peer (Python 3.8 and later)."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +15,12 @@ TASKS = ("lm", "tagger", "chars", "tree", "nary")
 
 @dataclass(frozen=True)
 class Example:
-    """A sentence (`tags` empty for the language model) or a tree in post-order (`left`, `right` are -1 at leaves)."""
+    """A sentence (`tags` only for taggers), or a tree in post-order (`left` and `right` of leaves are -1)."""
 
-    words: List[int]
-    tags: List[int]
-    left: List[int]
-    right: List[int]
+    words: list[int]
+    tags: list[int]
+    left: list[int]
+    right: list[int]
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Data:
     """All examples of a task, its initial parameters, and for the characters the spelling of rare words."""
 
     task: str
-    examples: List[Example]
-    parameters: Dict[str, Any]
-    spelling: Dict[int, List[int]]
+    examples: list[Example]
+    parameters: dict[str, Any]
+    spelling: dict[int, list[int]]
 
-    def groups(self, batch: int) -> Iterator[List[Example]]:
-        """Groups of `batch` examples for one graph each, for ever; those of the language model are of like length."""
+    def groups(self, batch: int) -> Iterator[list[Example]]:
+        """Groups of `batch` examples, one graph each, for ever; a language model's are of like length."""
         examples = self.examples
         if self.task == "lm":
             examples = sorted(examples, key=lambda example: -len(example.words))
@@ -52,7 +53,7 @@ class Data:
             uses.update(leaf=leaves, inner=1.0 - leaves, forget_left=1.0 - leaves, forget_right=1.0 - leaves)
         letters = sum(len(self.spelling.get(word, ())) for example in self.examples for word in example.words)
         uses.update({name: letters / words for name in uses if name.startswith("character_")})
-        return sum(count * self.parameters[name].size for name, count in uses.items())
+        return float(sum(count * self.parameters[name].size for name, count in uses.items()))
 
 
 def load(folder: Path, task: str) -> Data:
@@ -63,11 +64,12 @@ def load(folder: Path, task: str) -> Data:
         parameters = dict(file)
     starts = arrays["words_starts"].tolist()
     columns = [arrays[name].tolist() if name in arrays else [] for name in ("words", "tags", "left", "right")]
-    examples = [Example(*(column[a:b] for column in columns)) for a, b in zip(starts[:-1], starts[1:])]
+    examples = [Example(*(column[a:b] for column in columns)) for a, b in zip(starts[:-1], starts[1:])]  # noqa: RUF007 (Python 3.8)
     return Data(task, examples, parameters, _spelling(arrays) if task == "chars" else {})
 
 
-def _spelling(arrays: Dict[str, Any]) -> Dict[int, List[int]]:
+def _spelling(arrays: dict[str, Any]) -> dict[int, list[int]]:
     starts = arrays["letters_starts"].tolist()
     letters = arrays["letters"].tolist()
-    return {word: letters[starts[word] : starts[word + 1]] for word in np.flatnonzero(arrays["rare"]).tolist()}
+    rare = np.flatnonzero(arrays["rare"]).tolist()
+    return {word: letters[starts[word] : starts[word + 1]] for word in rare}

@@ -6,9 +6,10 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any
 
 from examples import TASKS, Data, Example
 
@@ -31,7 +32,7 @@ class Settings:
 class Program:
     """One task in one toolkit: the four phases of a training step."""
 
-    def build(self, group: List[Example]) -> Any:
+    def build(self, group: list[Example]) -> Any:
         """Records the graph of one group and returns its loss."""
         raise NotImplementedError
 
@@ -46,7 +47,7 @@ class Program:
 
 
 def settings(modes: Sequence[str]) -> Settings:
-    """Reads the command line of a peer that knows `modes`, and pins the process to one core where the system can."""
+    """Reads the command line of a peer that knows `modes`; pins the process to a core where it can."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True, help="folder written by data.py")
     parser.add_argument("--task", choices=TASKS, required=True)
@@ -61,7 +62,7 @@ def settings(modes: Sequence[str]) -> Settings:
     return chosen
 
 
-def units(task: str, group: List[Example]) -> int:
+def units(task: str, group: list[Example]) -> int:
     """Predicted words of a language model, tagged words, or tree nodes: all are the length of `words`."""
     return sum(len(example.words) for example in group)
 
@@ -99,7 +100,7 @@ def run(peer: str, program: Program, data: Data, chosen: Settings) -> None:
     print(json.dumps(result), flush=True)
 
 
-def _step(program: Program, group: List[Example], spent: List[float]) -> float:
+def _step(program: Program, group: list[Example], spent: list[float]) -> float:
     clock = time.perf_counter
     t0 = clock()
     loss = program.build(group)

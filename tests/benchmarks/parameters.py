@@ -1,12 +1,14 @@
-"""Initial parameters of the four tasks: Glorot-uniform by DyNet's conventions, biases of cells zero.
+"""Initial parameters of the tasks: Glorot-uniform by DyNet's conventions, biases of cells zero.
 
-Matrices are {rows, columns} as in DyNet; the gates of an LSTM are rows i, f, o, g; those of a tree cell i, o, u, with
-the two forget gates apart. The forget bias of +1 is part of the equations and not of the stored bias.
+Matrices are {rows, columns} as in DyNet; the gates of an LSTM are rows i, f, o, g; those of a tree cell i,
+o, u, with the two forget gates apart. The forget bias of +1 is part of the equations and not of the stored
+bias.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ CHARACTER_EMBEDDING, CHARACTER_HIDDEN, TREE_HIDDEN = 20, 64, 128
 Array = npt.NDArray[np.float32]
 
 
-def initial_parameters(task: str, data: Mapping[str, npt.NDArray[np.generic]], seed: int) -> dict[str, Array]:
+def initial_parameters(task: str, data: Mapping[str, npt.NDArray[Any]], seed: int) -> dict[str, Array]:
     """The parameters of `task` ("lm", "tagger", "chars", "tree" or "nary") by name."""
     rng = np.random.default_rng(seed)
     words = int(data["vocabulary"])

@@ -1,8 +1,8 @@
-"""The tasks as DyNet programs: one text, run by DyNet and by Weft (`dy` is either module; Python 3.8 and later)."""
+"""The tasks as DyNet programs: one text for DyNet and Weft, `dy` is either module (Python 3.8 and later)."""
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from typing import Any
 
 import numpy as np
 from examples import Data, Example
@@ -26,10 +26,10 @@ class DynetProgram(Program):
     def create(self) -> None:
         raise NotImplementedError
 
-    def losses(self, example: Example) -> List[Any]:
+    def losses(self, example: Example) -> list[Any]:
         raise NotImplementedError
 
-    def build(self, group: List[Example]) -> Any:
+    def build(self, group: list[Example]) -> Any:
         self.dy.renew_cg()
         return self.dy.esum([loss for example in group for loss in self.losses(example)])
 
@@ -71,7 +71,7 @@ class LanguageModel(DynetProgram):
         self.output = self.parameter("output")
         self.bias = self.parameter("output_bias")
 
-    def losses(self, example: Example) -> List[Any]:
+    def losses(self, example: Example) -> list[Any]:
         dy = self.dy
         inputs = [self.embedding[word] for word in [0, *example.words[:-1]]]
         hidden = self.rnn.initial_state().transduce(inputs)
@@ -84,7 +84,7 @@ class LanguageModel(DynetProgram):
 class BatchedLanguageModel(LanguageModel):
     """Minibatches by hand: one word of every sentence a step, the losses of ended sentences masked."""
 
-    def build(self, group: List[Example]) -> Any:
+    def build(self, group: list[Example]) -> Any:
         dy = self.dy
         dy.renew_cg()
         state, words, losses = self.rnn.initial_state(), [0] * len(group), []
@@ -115,7 +115,7 @@ class Tagger(DynetProgram):
     def word(self, word: int) -> Any:
         return self.embedding[word]
 
-    def losses(self, example: Example) -> List[Any]:
+    def losses(self, example: Example) -> list[Any]:
         dy = self.dy
         contexts = self.rnn.transduce([self.word(word) for word in example.words])
         return [
@@ -148,11 +148,11 @@ class CharacterTagger(Tagger):
 class TreeClassifier(DynetProgram):
     """A binary TreeLSTM (Tai et al., 2015) with a softmax over labels at every node."""
 
-    def leaf(self, word: Any) -> Tuple[Any, Any]:
+    def leaf(self, word: Any) -> tuple[Any, Any]:
         """(h, c) of a pre-terminal: c = i u, h = o tanh(c), gates from the word."""
         raise NotImplementedError
 
-    def inner(self, left: Tuple[Any, Any], right: Tuple[Any, Any]) -> Tuple[Any, Any]:
+    def inner(self, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[Any, Any]:
         """(h, c) of an inner node: c = i u + f1 c1 + f2 c2, h = o tanh(c), i, o, u from both children's h."""
         raise NotImplementedError
 
@@ -163,17 +163,20 @@ class TreeClassifier(DynetProgram):
         self.forget_bias = self.array_parameter(self.data.parameters["forget_bias"] + 1.0)
         self.output = self.parameter("output")
 
-    def forget_gates(self, left: Any, right: Any, both: Any) -> List[Any]:
+    def forget_gates(self, left: Any, right: Any, both: Any) -> list[Any]:
         """Each forget gate from its own child's h, or from both (task `nary`)."""
         dy = self.dy
         reads = (both, both) if self.data.task == "nary" else (left, right)
         weights = (self.forget_left, self.forget_right)
         return [dy.logistic(dy.affine_transform([self.forget_bias, w, h])) for w, h in zip(weights, reads)]
 
-    def losses(self, example: Example) -> List[Any]:
-        states: List[Tuple[Any, Any]] = []
+    def losses(self, example: Example) -> list[Any]:
+        states: list[tuple[Any, Any]] = []
         for word, left, right in zip(example.words, example.left, example.right):
-            states.append(self.leaf(self.embedding[word]) if left < 0 else self.inner(states[left], states[right]))
+            if left < 0:
+                states.append(self.leaf(self.embedding[word]))
+            else:
+                states.append(self.inner(states[left], states[right]))
         return [
             self.dy.pickneglogsoftmax(self.output * h, label) for (h, _), label in zip(states, example.tags)
         ]
@@ -189,13 +192,13 @@ class GatewiseTree(TreeClassifier):
         self.inner_gates = [self.array_parameter(part) for part in np.split(arrays["inner"], 3)]
         self.bias = [self.array_parameter(part) for part in np.split(arrays["bias"], 3)]
 
-    def leaf(self, word: Any) -> Tuple[Any, Any]:
+    def leaf(self, word: Any) -> tuple[Any, Any]:
         dy = self.dy
         i, o, u = [dy.affine_transform([b, w, word]) for b, w in zip(self.bias, self.leaf_gates)]
         c = dy.cmult(dy.logistic(i), dy.tanh(u))
         return dy.cmult(dy.logistic(o), dy.tanh(c)), c
 
-    def inner(self, left: Tuple[Any, Any], right: Tuple[Any, Any]) -> Tuple[Any, Any]:
+    def inner(self, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[Any, Any]:
         dy = self.dy
         h = dy.concatenate([left[0], right[0]])
         i, o, u = [dy.affine_transform([b, w, h]) for b, w in zip(self.bias, self.inner_gates)]
@@ -214,19 +217,23 @@ class FusedTree(TreeClassifier):
         self.bias = self.parameter("bias")
         self.size = self.data.parameters["forget_bias"].shape[0]
 
-    def gates(self, weight: Any, x: Any) -> List[Any]:
+    def gates(self, weight: Any, x: Any) -> list[Any]:
         dy, n = self.dy, self.size
         a = dy.affine_transform([self.bias, weight, x])
         i_o = dy.logistic(dy.pick_range(a, 0, 2 * n))
-        return [dy.pick_range(i_o, 0, n), dy.pick_range(i_o, n, 2 * n), dy.tanh(dy.pick_range(a, 2 * n, 3 * n))]
+        return [
+            dy.pick_range(i_o, 0, n),
+            dy.pick_range(i_o, n, 2 * n),
+            dy.tanh(dy.pick_range(a, 2 * n, 3 * n)),
+        ]
 
-    def leaf(self, word: Any) -> Tuple[Any, Any]:
+    def leaf(self, word: Any) -> tuple[Any, Any]:
         dy = self.dy
         i, o, u = self.gates(self.leaf_weight, word)
         c = dy.cmult(i, u)
         return dy.cmult(o, dy.tanh(c)), c
 
-    def inner(self, left: Tuple[Any, Any], right: Tuple[Any, Any]) -> Tuple[Any, Any]:
+    def inner(self, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[Any, Any]:
         dy = self.dy
         h = dy.concatenate([left[0], right[0]])
         i, o, u = self.gates(self.inner_weight, h)

@@ -6,18 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 REQUIREMENTS = ("dynet==2.1.2", "numpy==1.24.4")
 VARIABLE = "WEFT_DYNET_PYTHON"
+ENVIRONMENT = Path(tempfile.gettempdir()) / "weft-benchmarks-dynet"
 
 
 def dynet_python(asked: str | None, environment: Path, make: bool) -> str | None:
-    """An interpreter with DyNet: the one asked for, else the variable's, else one found, else one made if `make`.
+    """An interpreter with DyNet: the one asked for, the variable's, one found, or one made if `make`.
 
     Raises:
-        ValueError: the interpreter asked for cannot import dynet, or none of CPython 3.8 is there to make one from.
+        ValueError: the named interpreter cannot import dynet, or there is no CPython 3.8 to make one.
     """
     named = asked or os.environ.get(VARIABLE)
     if named:
@@ -56,4 +58,4 @@ def _make(environment: Path) -> str:
             made = str(_python_of(environment))
             subprocess.run([made, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
             return made
-    raise ValueError("--make-dynet needs a CPython 3.8 (python3.8 on the path, or a pyenv version 3.8.x): none was found")
+    raise ValueError("--make-dynet needs a CPython 3.8, on the path or as a pyenv version: none was found")

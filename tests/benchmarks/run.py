@@ -3,8 +3,8 @@
     python run.py                       all tasks, three repetitions of three seconds each
     python run.py --quick --tasks tree  one short repetition
 
-Every run is its own process on one core with one thread; the peers of a task take turns, medians are shown. All read
-the same examples in the same order and the same initial parameters, and losses must agree.
+Every run is its own process on one core with one thread; the peers of a task take turns, medians are shown.
+All read the same examples in the same order and the same initial parameters, and losses must agree.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ UNIT = {"lm": "words/s", "tagger": "words/s", "chars": "words/s", "tree": "nodes
 BATCHES = {"lm": (1, 16, 64), "tagger": (1, 64), "chars": (1, 64), "tree": (1, 64), "nary": (1, 64)}
 TREES = ("tree", "nary")
 PROGRAMS = {"weft": "weft_tasks.py", "dynet": "dynet_peer.py", "torch": "torch_peer.py"}
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
 
 Result = dict[str, Any]
 
@@ -63,7 +61,9 @@ def modes(peer: str, task: str, batch: int) -> list[str]:
 
 def runs(peers: dict[str, str], task: str, batch: int, updates: list[str], dynamic: bool) -> list[Run]:
     """All lines of one table; `dynamic` adds PyTorch written node by node, as a dynamic program is."""
-    lines = [Run(peer, mode, update) for peer in peers for mode in modes(peer, task, batch) for update in updates]
+    lines = [
+        Run(peer, mode, update) for peer in peers for mode in modes(peer, task, batch) for update in updates
+    ]
     if dynamic and "torch" in peers:
         lines += [Run("torch", "node" if task in TREES else "cell", update) for update in updates]
     return lines
@@ -74,7 +74,8 @@ def measure(python: str, run: Run, task: str, batch: int, options: argparse.Name
     command = [python, str(HERE / PROGRAMS[run.peer]), "--data", str(data.cache_folder()), "--task", task]
     command += ["--batch", str(batch), "--mode", run.mode, "--update", run.update]
     command += ["--seconds", str(options.seconds), "--loss-examples", str(options.loss_examples)]
-    finished = subprocess.run(command, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **ONE_THREAD}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode == 0:
         return dict(json.loads(finished.stdout.splitlines()[-1]))
     reason = (finished.stderr.strip().splitlines() or [f"ended with code {finished.returncode}"])[-1]
@@ -103,7 +104,11 @@ def _median(repetitions: list[Result]) -> Result:
         return repetitions[0]
     losses = {r["loss_total"] for r in good}
     speeds = [r["units_per_s"] for r in good]
-    return {**good[(len(good) - 1) // 2], "units_per_s": statistics.median(speeds), "repeatable": len(losses) == 1}
+    return {
+        **good[(len(good) - 1) // 2],
+        "units_per_s": statistics.median(speeds),
+        "repeatable": len(losses) == 1,
+    }
 
 
 def _line(result: Result) -> str:
@@ -136,17 +141,24 @@ def _verdict(results: list[Result]) -> str:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", nargs="+", choices=data.TASKS, default=list(data.TASKS))
     parser.add_argument("--batches", nargs="+", type=int, help="examples a graph (default: by task)")
     parser.add_argument("--peers", nargs="+", choices=tuple(PROGRAMS), default=list(PROGRAMS))
-    parser.add_argument("--updates", nargs="+", choices=("sparse", "dense"), default=["sparse"], help="of tables")
+    parser.add_argument(
+        "--updates", nargs="+", choices=("sparse", "dense"), default=["sparse"], help="of tables"
+    )
+    parser.add_argument("--torch", action="store_true", help="fail if PyTorch is not installed here")
     parser.add_argument("--dynamic", action="store_true", help="also PyTorch cell by cell and node by node")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="timed training per run")
     parser.add_argument("--loss-examples", type=int, default=256)
-    parser.add_argument("--quick", action="store_true", help="one repetition of half a second, 64 examples for losses")
-    parser.add_argument("--dynet", metavar="PYTHON", help=f"an interpreter with DyNet (or {pythons.VARIABLE})")
+    parser.add_argument("--quick", action="store_true", help="one repetition of half a second")
+    parser.add_argument(
+        "--dynet", metavar="PYTHON", help=f"an interpreter with DyNet (or {pythons.VARIABLE})"
+    )
     parser.add_argument("--make-dynet", action="store_true", help="make one with pip if none is found")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
     chosen = parser.parse_args()
@@ -160,11 +172,14 @@ def available(chosen: argparse.Namespace) -> dict[str, str]:
     peers = {}
     for peer in chosen.peers:
         if peer == "dynet":
-            python = pythons.dynet_python(chosen.dynet, data.cache_folder() / "dynet", chosen.make_dynet)
+            python = pythons.dynet_python(chosen.dynet, pythons.ENVIRONMENT, chosen.make_dynet)
         else:
             python = sys.executable if importlib.util.find_spec(peer) else None
+        if peer == "torch" and chosen.torch and python is None:
+            raise SystemExit("--torch was asked for, and PyTorch is not installed here: pip install torch")
         if python is None:
-            print(f"{peer} is not installed here and is left out{' (see --make-dynet)' if peer == 'dynet' else ''}")
+            hint = " (see --make-dynet)" if peer == "dynet" else ""
+            print(f"{peer} is not installed here and is left out{hint}")
         else:
             peers[peer] = python
     return peers

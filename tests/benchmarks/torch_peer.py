@@ -1,15 +1,15 @@
-"""One run of one task in PyTorch on one core: `torch_peer.py --data FOLDER --task tagger --mode packed --batch 64`.
+"""One run of one task in PyTorch: `torch_peer.py --data FOLDER --task tagger --mode packed --batch 64`.
 
-Modes, from the most dynamic to the most prepared by hand: `cell` (one LSTM step at a time), `sequence` (`nn.LSTM` over a
-sentence or a word's characters; the language model's sentences are padded into one), `packed` (`nn.LSTM` over all
-sentences of a group as one packed sequence); on trees `node` (one node at a time) and `levels` (all nodes of one height
-of all trees together).
+Modes, from the most dynamic to the most prepared by hand: `cell` (one LSTM step at a time), `sequence`
+(`nn.LSTM` over a sentence or a word's characters; the language model's sentences are padded into one),
+`packed` (`nn.LSTM` over all sentences of a group as one packed sequence); on trees `node` (one node at a
+time) and `levels` (all nodes of one height of all trees together).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import measure
 import numpy as np
@@ -25,10 +25,10 @@ IGNORED = -100  # the target of padding, as cross_entropy knows it
 
 
 class Adam:
-    """DyNet's Adam from PyTorch's own: DyNet adds eps before the bias correction, so eps is rescaled at every step.
+    """DyNet's Adam from PyTorch's own: DyNet adds eps before the bias correction, so eps is rescaled.
 
-    Sparse tables go through SparseAdam, which already follows DyNet. A parameter that took no part in a graph still
-    advances: dense ones with a zero gradient, sparse ones in their count of steps.
+    Sparse tables go through SparseAdam, which already follows DyNet. A parameter that took no part in a
+    graph still advances: dense ones with a zero gradient, sparse ones in their count of steps.
     """
 
     ALPHA, BETA_2, EPS = 1e-3, 0.999, 1e-8
@@ -55,12 +55,12 @@ class Adam:
                 size = (0, parameter.shape[1])
                 indices = torch.zeros((1, 0), dtype=torch.int64)
                 parameter.grad = torch.sparse_coo_tensor(indices, torch.zeros(size), parameter.shape)
-        self.sparse_rule.step()
+        cast(Any, self.sparse_rule).step()
         self.sparse_rule.zero_grad(set_to_none=True)
 
 
 class Lstm:
-    """One direction, or both, of an LSTM with DyNet's parameters: gates i, f, o, g and a constant forget bias of 1.
+    """One direction, or both, of an LSTM by DyNet's equations: gates i, f, o, g, a forget bias of +1.
 
     The constant is stored in the bias: Adam trains a shifted parameter alike.
     """
@@ -74,10 +74,8 @@ class Lstm:
             x, h, b = (data.parameters[f"{name}_{part}"] for part in "xhb")
             b = b.copy()
             b[self.size : 2 * self.size] += 1.0
-            if fused:
-                x, h, b = (np.concatenate([a[: 2 * self.size], a[3 * self.size :], a[2 * self.size : 3 * self.size]])
-                           for a in (x, h, b))  # fmt: skip
-            self.directions.append([nn.Parameter(torch.from_numpy(np.ascontiguousarray(a))) for a in (x, h, b)])
+            arrays = [_gates_ifgo(a) for a in (x, h, b)] if fused else [x, h, b]
+            self.directions.append([nn.Parameter(torch.from_numpy(a)) for a in arrays])
         if fused:
             self.layer = nn.LSTM(self.inputs, self.size, bidirectional=len(names) == 2)
             for direction, suffix in zip(self.directions, ("", "_reverse"), strict=False):
@@ -92,7 +90,7 @@ class Lstm:
     def outputs(self, x: Tensor) -> Tensor:
         """{T, B, I} to {T, B, H}, or 2 H for both directions."""
         if self.fused:
-            return self.layer(x)[0]
+            return cast(Tensor, self.layer(x)[0])
         steps = list(x.unbind(0))
         sides = [self._walk(self.directions[0], steps)]
         if len(self.directions) == 2:
@@ -101,11 +99,12 @@ class Lstm:
 
     def ends(self, x: Tensor | PackedSequence) -> Tensor:
         """The last output of each direction: {T, B, I} or a packed sequence of B to {B, 2 H}."""
-        if self.fused:
+        if isinstance(x, PackedSequence) or self.fused:
             return torch.cat(list(self.layer(x)[1][0]), dim=-1)
         steps = list(x.unbind(0))
+        left_to_right, right_to_left = self.directions
         return torch.cat(
-            [self._walk(self.directions[0], steps)[-1], self._walk(self.directions[1], steps[::-1])[-1]], dim=-1
+            [self._walk(left_to_right, steps)[-1], self._walk(right_to_left, steps[::-1])[-1]], dim=-1
         )
 
     def _walk(self, direction: list[nn.Parameter], steps: list[Tensor]) -> list[Tensor]:
@@ -121,6 +120,12 @@ class Lstm:
         return outputs
 
 
+def _gates_ifgo(array: Any) -> Any:
+    """Rows i, f, o, g as nn.LSTM has them: i, f, g, o."""
+    i, f, o, g = np.split(array, 4)
+    return np.concatenate([i, f, g, o])
+
+
 class TorchProgram(measure.Program):
     """Phases of a training step; a task prepares index arrays in `build` and computes the loss in `loss`."""
 
@@ -132,7 +137,9 @@ class TorchProgram(measure.Program):
         self.weights: list[nn.Parameter] = []
         self.embedding = self.table("embedding")
         self.create()
-        self.trainer = Adam(self.weights if sparse else self.weights + self.tables, self.tables if sparse else [])
+        self.trainer = Adam(
+            self.weights if sparse else self.weights + self.tables, self.tables if sparse else []
+        )
 
     def create(self) -> None:
         raise NotImplementedError
@@ -174,7 +181,7 @@ class TorchProgram(measure.Program):
 
 
 class LanguageModel(TorchProgram):
-    """Sentences of a group padded to the longest; `cell` steps through them, `sequence` leaves that to nn.LSTM."""
+    """Sentences padded to the longest of the group, stepped through by `cell`, by nn.LSTM otherwise."""
 
     def create(self) -> None:
         self.rnn = self.lstm("lstm")
@@ -193,11 +200,16 @@ class LanguageModel(TorchProgram):
     def loss(self, prepared: Any) -> Tensor:
         inputs, targets = prepared
         hidden = self.rnn.outputs(self.rows(inputs, self.embedding))
-        # Word by word when stepping; else in blocks whose logits stay within the allocator's reuse (twice as fast).
+        # Step by step, or in blocks small enough for the allocator to reuse their memory: twice as fast.
         rows = len(targets[0]) if self.mode == "cell" else SOFTMAX_ROWS
+        blocks = torch.split(hidden.flatten(0, 1), rows)
         losses = [
-            F.cross_entropy(F.linear(h, self.output, self.bias), target, reduction="sum", ignore_index=IGNORED)
-            for h, target in zip(hidden.flatten(0, 1).split(rows), targets.flatten().split(rows), strict=True)
+            F.cross_entropy(
+                F.linear(h, self.output, self.bias), target, reduction="sum", ignore_index=IGNORED
+            )
+            for h, target in zip(
+                torch.split(hidden.flatten(0, 1), rows), torch.split(targets.flatten(), rows), strict=True
+            )
         ]
         return torch.stack(losses).sum()
 
@@ -227,7 +239,10 @@ class Tagger(TorchProgram):
         spelling = self.data.spelling
         if not spelling:
             return self.rows(words, self.embedding)
-        return torch.cat([self.spelled(spelling[w]) if w in spelling else self.rows([w], self.embedding) for w in words])
+        known = self.embedding
+        return torch.cat(
+            [self.spelled(spelling[w]) if w in spelling else self.rows([w], known) for w in words]
+        )
 
     def spelled(self, letters: list[int]) -> Tensor:
         return self.speller.ends(self.rows(letters, self.characters).unsqueeze(1))
@@ -243,12 +258,13 @@ class PackedTagger(Tagger):
         spelling = self.data.spelling
         if not spelling:
             return words, sizes, tags, None
-        rare = sorted((i for i, w in enumerate(words.tolist()) if w in spelling), key=lambda i: -len(spelling[int(words[i])]))
-        frequent = [i for i, w in enumerate(words.tolist()) if w not in spelling]
-        letters = _packed([spelling[int(words[i])] for i in rare]) if rare else None
+        spelled = [spelling.get(word, []) for word in words.tolist()]
+        frequent = [i for i, letters in enumerate(spelled) if not letters]
+        rare = sorted((i for i, letters in enumerate(spelled) if letters), key=lambda i: -len(spelled[i]))
+        packed = _packed([spelled[i] for i in rare]) if rare else None
         order = torch.empty(len(words), dtype=torch.int64)
         order[torch.tensor(frequent + rare)] = torch.arange(len(words))
-        return words[frequent], sizes, tags, (letters, order)
+        return words[frequent], sizes, tags, (packed, order)
 
     def loss(self, prepared: Any) -> Tensor:
         words, sizes, tags, spelled = prepared
@@ -264,7 +280,7 @@ class PackedTagger(Tagger):
 
 
 def _packed(sequences: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Sequences, longest first, as packed data (all first items, all second items, ...) and the number of each."""
+    """Sequences, longest first, as packed data (all first items, all second items, ...) and step sizes."""
     lengths = np.array([len(sequence) for sequence in sequences])
     sizes = (lengths[None, :] > np.arange(lengths[0])[:, None]).sum(axis=1)
     data = [sequence[step] for step, size in enumerate(sizes.tolist()) for sequence in sequences[:size]]
@@ -319,7 +335,8 @@ class Tree(TorchProgram):
                 else:
                     h, c = self.inner(states[left], states[right])
                 states.append(torch.cat([h, c], dim=1))
-                losses.append(F.cross_entropy(F.linear(h, self.output), torch.tensor([label]), reduction="sum"))
+                scores = F.linear(h, self.output)
+                losses.append(F.cross_entropy(scores, torch.tensor([label]), reduction="sum"))
         return torch.stack(losses).sum()
 
 
@@ -327,12 +344,17 @@ class LevelTree(Tree):
     """All nodes of one height together; a pool holds the states that still wait for their parent."""
 
     def prepared(self, group: list[Example]) -> Any:
-        """Words of all leaves, per height the rows of (left, right, kept) in the pool, and the labels in that order."""
-        words, labels, heights, parents = [], [], [], []
+        """Words of leaves; per height the rows of left, right and kept in the pool; labels in that order."""
+        words: list[int] = []
+        labels: list[int] = []
+        heights: list[int] = []
+        parents: list[int] = []
         levels: list[list[tuple[int, int, int]]] = []
         for example in group:
             base = len(heights)
-            for node, (word, left, right, label) in enumerate(zip(*_columns(example), strict=True), start=base):
+            for node, (word, left, right, label) in enumerate(
+                zip(*_columns(example), strict=True), start=base
+            ):
                 labels.append(label)
                 parents.append(-1)
                 if left < 0:
@@ -364,7 +386,7 @@ class LevelTree(Tree):
         h, c = self.leaves(self.rows(words, self.embedding))
         pool, outputs = torch.cat([h, c], dim=1), [h]
         for rows, new, kept in steps:
-            left, right, waiting = pool.index_select(0, rows).split([new, new, kept])
+            left, right, waiting = torch.split(pool.index_select(0, rows), [new, new, kept])
             h, c = self.inner(left, right)
             outputs.append(h)
             pool = torch.cat([waiting, torch.cat([h, c], dim=1)])
@@ -377,17 +399,14 @@ def _columns(example: Example) -> tuple[list[int], list[int], list[int], list[in
 
 def program(task: str, mode: str) -> type[TorchProgram]:
     """The program class of a task in a mode."""
-    known: dict[tuple[str, str], type[TorchProgram]] = {
-        ("lm", "cell"): LanguageModel,
-        ("lm", "sequence"): LanguageModel,
-    }
-    for task_name in ("tree", "nary"):
-        known |= {(task_name, "node"): Tree, (task_name, "levels"): LevelTree}
-    for task_name in ("tagger", "chars"):
-        known |= {(task_name, "cell"): Tagger, (task_name, "sequence"): Tagger, (task_name, "packed"): PackedTagger}
-    if (task, mode) not in known:
-        raise SystemExit(f"mode {mode} does not exist for task {task}; known: {sorted(m for t, m in known if t == task)}")
-    return known[task, mode]
+    known: dict[str, type[TorchProgram]] = {"cell": Tagger, "sequence": Tagger, "packed": PackedTagger}
+    if task == "lm":
+        known = {"cell": LanguageModel, "sequence": LanguageModel}
+    elif task in ("tree", "nary"):
+        known = {"node": Tree, "levels": LevelTree}
+    if mode not in known:
+        raise SystemExit(f"mode {mode} does not exist for task {task}, only {', '.join(known)}")
+    return known[mode]
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """One run of one task in Weft: `weft_tasks.py --data FOLDER --task tagger --mode vanilla --batch 64`.
 
-The programs are those of DyNet (`programs.py`), word for word; only the tree has one more, through Weft's builder.
-Modes: `vanilla`, `compact`, for the language model also `vanilla-single`; on trees `gates`, `fused`, and `builder` for the task `nary`, whose equations the builder has.
+The programs are those of DyNet (`programs.py`), word for word; only the tree has one more, through Weft's
+builder. Modes: `vanilla`, `compact`, for the language model also `vanilla-single`; on trees `gates`,
+`fused`, and `builder` for the task `nary`, whose equations the builder has.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 import measure
 import numpy as np
 import programs
+from examples import Data, Example, load
+
 import weft as dy
-from examples import Data, load
 
 MODES = ("vanilla", "compact", "vanilla-single", "compact-single", "builder", "gates", "fused")
 BUILDERS = {"vanilla": "VanillaLSTMBuilder", "compact": "CompactVanillaLSTMBuilder"}
@@ -25,7 +27,7 @@ class BuilderTree(programs.TreeClassifier):
         self.cell = tree_builder(self.collection, self.data)
         self.output = self.parameter("output")
 
-    def losses(self, example: programs.Example) -> list[Any]:
+    def losses(self, example: Example) -> list[Any]:
         states: list[Any] = []
         for word, left, right in zip(example.words, example.left, example.right, strict=True):
             if left < 0:
@@ -39,7 +41,7 @@ class BuilderTree(programs.TreeClassifier):
 
 
 def tree_builder(collection: Any, data: Data) -> Any:
-    """Weft's binary tree builder with the parameters of the data: leaf {3H, I}, inner {5H, 2H}, biases {3H} and {H}."""
+    """Weft's binary tree builder, loaded: leaf {3H, I}, inner {5H, 2H}, biases {3H} and {H}."""
     arrays = data.parameters
     inputs, hidden = arrays["leaf"].shape[1], arrays["forget_bias"].shape[0]
     builder = dy.NaryTreeLSTMBuilder(2, inputs, hidden, collection)

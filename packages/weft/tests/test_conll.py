@@ -40,9 +40,10 @@ def test_conllu(tmp_path: Path, text: str) -> None:
     assert read_words(path) == [Sentence(one.words) for one in EXPECTED]
 
 
-def test_word_and_tag(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_word_and_tag(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "a.tsv"
-    path.write_text("the\tDET\n#\tSYM\n\n\nend\tNOUN", encoding="utf-8")
+    path.write_bytes(end.join([b"the\tDET", b"#\tSYM", b"", b"", b"end\tNOUN"]))
     assert read_tagged(path) == [Sentence(("the", "#"), ("DET", "SYM")), Sentence(("end",), ("NOUN",))]
 
 

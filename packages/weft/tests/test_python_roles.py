@@ -30,7 +30,8 @@ def roles(source: str) -> list[str]:
         ("def f():\n    n = 0\n    def g():\n        nonlocal n\n        n = 1\n",
          "f:function n:local g:function n:closure n:closure"),
         ("class A(Exception):\n    size = 2\n    def m(self): return size, self.size\n",
-         "A:class Exception:exception size:field m:method self:parameter size:global self:parameter size:attribute"),
+         "A:class Exception:exception size:field m:method self:parameter size:global "
+         "self:parameter size:attribute"),
         ("import os.path as p, sys\np.join(sys.argv)\n",
          "os:module path:module p:module sys:module p:module join:method sys:module argv:attribute"),
         ("from a.b import (c as d,\n    e)\nd(e=len)\n",

@@ -1,4 +1,4 @@
-"""The tagger with the engine: it learns, it is saved whole, and bad model files are refused with a sentence."""
+"""The tagger with the engine: it learns, is saved whole, and bad model files are refused with a sentence."""
 
 import json
 import math
@@ -108,7 +108,7 @@ def test_a_foreign_model_json_is_not_overwritten(tagger: Tagger, tmp_path: Path)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected the model.json of a tagger"):
+    with pytest.raises(DataError, match=r"expected the model\.json of a tagger"):
         load_tagger(tmp_path)
 
 

@@ -22,6 +22,10 @@ def test_rare_words_are_spelled() -> None:
     assert vocabulary.character_count == 4
 
 
+def test_a_word_seen_exactly_so_often_is_rare() -> None:
+    assert Vocabulary.of(TRAIN, rare=3).words == ()
+
+
 def test_none_rare() -> None:
     assert Vocabulary.of(TRAIN, rare=0).words == ("cap", "cat", "the")
 

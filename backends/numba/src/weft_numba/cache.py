@@ -21,19 +21,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CellType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
 import platformdirs
-from numba.core import config
+from numba.core import compiler
 from numba.core.caching import UserProvidedCacheLocator, _Cache
 from numba.core.ccallback import CFunc
-from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
-from numba.extending import _Intrinsic
 
 KERNEL_FASTMATH = frozenset({"contract", "nsz", "reassoc", "arcp"})
 """What kernels allow LLVM: reordered sums and fused products; NaN and infinities keep their meaning."""
@@ -69,12 +68,13 @@ def _writable_or_temporary(wanted: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Folder of all files Weft's CPU backend writes: `NUMBA_CACHE_DIR` when set, else the user's cache folder.
+    """Folder of all files Weft's CPU backend writes: `NUMBA_CACHE_DIR`, else the user's cache folder.
 
     An unwritable folder is replaced by a temporary one that goes away with the process, with one warning.
     """
-    if config.CACHE_DIR:
-        return _writable_or_temporary(Path(config.CACHE_DIR))
+    named: str = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    if named:
+        return _writable_or_temporary(Path(named))
     versions = f"numba-{numba.__version__}-python-{sys.version_info[0]}.{sys.version_info[1]}"
     return _writable_or_temporary(Path(platformdirs.user_cache_dir("weft", appauthor=False)) / versions)
 
@@ -101,7 +101,7 @@ def _read_file(path: Path) -> bytes | None:
         return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _file_digest(path: str, modified: int, size: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
@@ -143,7 +143,7 @@ def _named_values(function: FunctionType) -> Iterator[tuple[str, object]]:
 
 
 def source_stamp(function: FunctionType) -> str:
-    """Digest of the source files of a function and of all compiled functions it can reach, and of the constants they use."""
+    """Digest of the source files of a function and all compiled ones it can reach, and of their constants."""
     digests: set[str] = set()
     seen: set[FunctionType] = set()
     waiting = [function]
@@ -163,7 +163,10 @@ def source_stamp(function: FunctionType) -> str:
 
 
 def _closure_key(function: FunctionType) -> bytes:
-    """Tells apart the functions that one `def` makes; a called function is named, as its pickle differs in every process."""
+    """Tells apart the functions that one `def` makes.
+
+    A called function is given by name: its pickle differs in every process.
+    """
     parts: list[Any] = []
     for value in _cell_values(function.__closure__):
         callee = _python_function(value)
@@ -204,7 +207,7 @@ class KernelCache(_Cache):
         tag = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
         return self._folder / f"{self._stem}.{tag}.{hashlib.sha256(key).hexdigest()[:20]}.weft"
 
-    def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
         target_context.refresh()
         if not self._enabled:
             return None
@@ -214,15 +217,15 @@ class KernelCache(_Cache):
         stamp, payload = pickle.loads(content[32:])
         if stamp != self._stamp:
             return None
-        return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
 
-    def save_overload(self, signature: Any, compiled: CompileResult) -> None:
+    def save_overload(self, signature: Any, compiled: Any) -> None:
         if not self._enabled:
             return
         if compiled.lifted or compiled.library.has_dynamic_globals:
             warnings.warn(
-                f"{self._function.__qualname__} holds an address or a large array as a constant, so it cannot be "
-                "cached and is compiled anew in every process. Pass addresses as arguments.",
+                f"{self._function.__qualname__} holds an address or a large array as a constant, so it "
+                "cannot be cached and is compiled anew in every process. Pass addresses as arguments.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -244,35 +247,35 @@ class KernelCache(_Cache):
 
 
 def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -> CFunc:
-    """Compile a C function, or load it from Weft's cache; division by zero gives infinity or NaN, never an error.
+    """Compile a C function, or load it from Weft's cache; division by zero gives infinity or NaN.
 
     `options` are those of `numba.cfunc`; `fastmath` is `KERNEL_FASTMATH` unless given.
     The result must be kept alive as long as its `address` is used.
     """
     options = {"nopython": True, "error_model": "numpy", "fastmath": set(KERNEL_FASTMATH), **options}
-    compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
-    compiled._cache = KernelCache(function)  # type: ignore[arg-type]
+    compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
+    compiled._cache = KernelCache(cast(FunctionType, function))
     compiled.compile()
-    return compiled
+    return cast(CFunc, compiled)
 
 
 def cached_njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """`numba.njit` with Weft's cache and without a test at each division; plain decorator, or with options."""
+    """`numba.njit` with Weft's cache and without a test at each division; plain, or with options."""
     if function is None:
         return functools.partial(cached_njit, **options)
-    dispatcher = numba.njit(**{"error_model": "numpy", **options})(function)
-    dispatcher._cache = KernelCache(function)  # type: ignore[arg-type]
+    dispatcher: Any = numba.njit(**{"error_model": "numpy", **options})(function)
+    dispatcher._cache = KernelCache(cast(FunctionType, function))
     return dispatcher
 
 
 def write_module(name: str, source: str) -> ModuleType:
-    """Import generated kernel source from a file in the cache folder, so that its kernels are cached like any other.
+    """Import generated kernel source from a file in the cache folder, so that its kernels can be cached.
 
     `name` is an identifier; the file and the module carry it and a digest of `source`, so the same
     source is one module however often, and in however many processes, it is written.
     """
     if not name.isidentifier():
-        raise ValueError(f"write_module: {name!r} is no identifier; generated modules need one as their name.")
+        raise ValueError(f"write_module: {name!r} is no identifier; a generated module needs one.")
     content = source.encode()
     module_name = f"weft_generated_{name}_{hashlib.sha256(content).hexdigest()[:20]}"
     loaded = sys.modules.get(module_name)

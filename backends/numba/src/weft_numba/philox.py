@@ -1,13 +1,14 @@
-"""Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011: "Parallel random numbers: as easy as 1, 2, 3") in compiled code.
+"""Philox4x32-10 in compiled code (Salmon et al. 2011: "Parallel random numbers: as easy as 1, 2, 3").
 
-The number at an element of a node depends on seed, graph, node and element only. Block `element // 4` gives four
-words: counter (block, node, low and high half of graph), key (low and high half of seed).
+The number at an element of a node depends on seed, graph, node and element only. Block `element // 4` gives
+four words: counter (block, node, low and high half of graph), key (low and high half of seed).
 `weft_core.philox` is the same stream in NumPy.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ TURN = 2.0 * math.pi * 2.0**-32
 
 
 @cached_njit(forceinline=True)
-def philox_uint32(seed, c0, c1, c2, c3):
+def philox_uint32(seed: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> Any:
     """Four 32-bit words, as uint64, from a 64-bit key and a counter of four 32-bit words."""
     key_0, key_1 = np.uint64(seed) & MASK, np.uint64(seed) >> HALF
     c0, c1, c2, c3 = np.uint64(c0) & MASK, np.uint64(c1) & MASK, np.uint64(c2) & MASK, np.uint64(c3) & MASK
@@ -37,7 +38,7 @@ def philox_uint32(seed, c0, c1, c2, c3):
 
 
 @cached_njit(forceinline=True)
-def _uniform_block(seed, graph, node, block):
+def _uniform_block(seed: Any, graph: Any, node: Any, block: Any) -> Any:
     w0, w1, w2, w3 = philox_uint32(seed, block, node, graph, np.uint64(graph) >> HALF)
     return (
         np.float32(np.int64(w0 >> UNIFORM_SHIFT)) * UNIFORM_SCALE,
@@ -48,7 +49,7 @@ def _uniform_block(seed, graph, node, block):
 
 
 @cached_njit(forceinline=True)
-def _normal_pair(first, second):
+def _normal_pair(first: Any, second: Any) -> Any:
     """Box-Muller: two independent normals from two words; 1 added to the first, as log(0) is no number."""
     radius = math.sqrt(-2.0 * math.log((np.float64(np.int64(first)) + 1.0) * 2.0**-32))
     angle = np.float64(np.int64(second)) * TURN
@@ -56,7 +57,7 @@ def _normal_pair(first, second):
 
 
 @cached_njit
-def _normal_block(seed, graph, node, block):
+def _normal_block(seed: Any, graph: Any, node: Any, block: Any) -> Any:
     w0, w1, w2, w3 = philox_uint32(seed, block, node, graph, np.uint64(graph) >> HALF)
     n0, n1 = _normal_pair(w0, w1)
     n2, n3 = _normal_pair(w2, w3)
@@ -64,26 +65,26 @@ def _normal_block(seed, graph, node, block):
 
 
 @cached_njit(forceinline=True)
-def _element_of(block, position):
+def _element_of(block: Any, position: Any) -> Any:
     first = block[0] if position == 0 else block[1]
     second = block[2] if position == 2 else block[3]
     return first if position < 2 else second
 
 
 @cached_njit
-def uniform(seed, graph, node, element):
+def uniform(seed: Any, graph: Any, node: Any, element: Any) -> Any:
     """The uniform float32 in [0, 1) of one element: 24 random bits."""
     return _element_of(_uniform_block(seed, graph, node, element // 4), element % 4)
 
 
 @cached_njit
-def normal(seed, graph, node, element):
+def normal(seed: Any, graph: Any, node: Any, element: Any) -> Any:
     """The standard normal float32 of one element."""
     return _element_of(_normal_block(seed, graph, node, element // 4), element % 4)
 
 
 @cached_njit
-def fill_uniform(seed, graph, node, n, dst_address):
+def fill_uniform(seed: Any, graph: Any, node: Any, n: Any, dst_address: Any) -> Any:
     """Write elements 0 to n - 1 of a node's uniform numbers."""
     dst = floats(dst_address)
     for block in range(n // 4):
@@ -95,7 +96,7 @@ def fill_uniform(seed, graph, node, n, dst_address):
 
 
 @cached_njit
-def fill_normal(seed, graph, node, n, dst_address):
+def fill_normal(seed: Any, graph: Any, node: Any, n: Any, dst_address: Any) -> Any:
     """Write elements 0 to n - 1 of a node's standard normal numbers."""
     dst = floats(dst_address)
     for block in range(n // 4):

@@ -6,17 +6,19 @@ All functions here are for compiled code; called from Python they raise `NotImpl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from .cache import cached_cfunc
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
 """Signature of every kernel: the address of its job, the first row, the number of rows."""
+
+# For type checkers an intrinsic is what compiled code makes of it, not its typing function.
+intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 
 _BITS32 = ir.IntType(32)
 _BITS64 = ir.IntType(64)
@@ -40,7 +42,7 @@ def _typed_pointer(name: str, element: types.Type, doc: str) -> Any:
     return intrinsic(typing)
 
 
-floats = _typed_pointer("floats", types.float32, "The float32 array at an address; `floats(a)[i]` reads and writes.")
+floats = _typed_pointer("floats", types.float32, "The float32 array at an address: `floats(a)[i]`.")
 doubles = _typed_pointer("doubles", types.float64, "The float64 array at an address.")
 integers = _typed_pointer("integers", types.int64, "The int64 array at an address.")
 bytes_at = _typed_pointer("bytes_at", types.uint8, "The uint8 array at an address.")
@@ -110,4 +112,4 @@ def compile_kernel(function: Callable[..., None]) -> int:
     """Compile or load a `KERNEL` function and return its address, valid as long as the process lives."""
     compiled = cached_cfunc(function, KERNEL)
     _compiled.append(compiled)
-    return int(compiled.address)
+    return cast(int, compiled.address)

@@ -178,7 +178,10 @@ class Gated(Operation):
             dgates = np.concatenate([np.broadcast_to(v, results[0].shape) for v in values[: len(self.gates)]])
             dstates = list(values[len(self.gates) :])
         doperands = [np.einsum("oi,o...->i...", w[..., 0], dgates) for w in weights]
-        dweights = [np.einsum("o...,i...->oi", dgates, np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]))[..., None] for x in operands]
+        flat = dgates.reshape(len(dgates), -1)
+        dweights = [
+            (flat @ np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]).reshape(len(x), -1).T)[..., None] for x in operands
+        ]
         axes = tuple(range(1, dgates.ndim))
         dbias = [] if bias is None else [dgates.sum(axis=axes).reshape(bias.shape)]
         return (*doperands, *dstates, *dweights, *dbias)

@@ -125,6 +125,7 @@ class Settings:
     def __init__(self) -> None:
         self.autobatch = True
         self.seed = 0
+        self.reseeds = 0
         self._backend: Backend | None = None
         self._graphs = 0
         self._lock = threading.Lock()
@@ -151,6 +152,7 @@ class Settings:
         if not 0 <= seed < 2**64:
             raise OverflowError(f"the seed must be in [0, 2**64), got {seed}")
         self.seed = seed
+        self.reseeds += 1
         self._graphs = 0
 
 

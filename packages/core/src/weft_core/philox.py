@@ -1,8 +1,8 @@
-"""Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011: "Parallel random numbers: as easy as 1, 2, 3") in NumPy.
+"""Philox4x32-10 (Salmon et al. 2011: "Parallel random numbers: as easy as 1, 2, 3") in NumPy.
 
-Counter-based: a random number is a function of seed, graph, node and element, and of nothing else, so masks and
-noise do not depend on the batching order, on the backend or on a resume. Block `element // 4` gives four words:
-counter (block, node, low and high half of graph), key (low and high half of seed).
+Counter-based: a random number is a function of seed, graph, node and element, and of nothing else, so masks
+and noise do not depend on the batching order, on the backend or on a resume. Block `element // 4` gives four
+words: counter (block, node, low and high half of graph), key (low and high half of seed).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _word(number: int) -> np.uint64:
 def philox_uint32(
     seed: int, c0: Words, c1: Words | np.uint64, c2: Words | np.uint64, c3: Words | np.uint64
 ) -> tuple[Words, Words, Words, Words]:
-    """Four 32-bit words, as uint64, for each counter (c0, c1, c2, c3); arrays of one shape, or single words."""
+    """Four 32-bit words, as uint64, for each counter (c0, c1, c2, c3); arrays or single words."""
     key_0, key_1 = _word(seed), _word(seed >> 32)
     shape = np.broadcast_shapes(*(np.shape(c) for c in (c0, c1, c2, c3)))
     x0, x1, x2, x3 = (np.broadcast_to(np.asarray(c, np.uint64), shape) for c in (c0, c1, c2, c3))
@@ -52,7 +52,8 @@ def uniform(seed: int, graph: int, node: int, n: int) -> NDArray[np.float32]:
 def normal(seed: int, graph: int, node: int, n: int) -> NDArray[np.float32]:
     """Elements 0 to n - 1 of a node's standard normal numbers, shape (n,), by Box and Muller (1958).
 
-    Words (a, b) of a block give sqrt(-2 log u) (cos v, sin v) with u = (a + 1) / 2^32, v = 2 pi b / 2^32, in float64.
+    Words (a, b) of a block give sqrt(-2 log u) (cos v, sin v) with u = (a + 1) / 2^32, v = 2 pi b / 2^32,
+    in float64.
     """
     pairs = _blocks(seed, graph, node, n).reshape(-1, 2).astype(np.float64)
     radius = np.sqrt(-2.0 * np.log((pairs[:, 0] + 1.0) * 2.0**-32))

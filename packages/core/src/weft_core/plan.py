@@ -44,12 +44,13 @@ PENDING, DROPPED = -1, -2
 (WALKED, STARTS, WAITING, ARENA_TOP, NODES, TYPES, STEPS, LISTS_SIZE, TYPES_SIZE, SCRATCH, GRADIENT_TOP, BROKEN) = range(12)
 STATE = 12
 
-# A type's record: a header, then one view per result and operand.
+# A type's record: a header (its last five fields are addresses, for backends that need them), then one view per result, operand
+# and parameter.
 (
-    T_SIGNATURE, T_COUNT, T_BATCH, T_RESULTS, T_OPERANDS, T_PAYLOAD, T_PAYLOAD_LIST, T_NEEDS, T_FLAGS,
-    T_PROLOGUE, T_FORWARD, T_BACKWARD, T_EPILOGUE, T_POINTWISE, T_ATTRIBUTES, T_CONTEXT, T_PAYLOAD_ADDRESS,
-) = range(17)  # fmt: skip
-HEADER = 18
+    T_SIGNATURE, T_COUNT, T_BATCH, T_RESULTS, T_OPERANDS, T_PARAMETERS, T_PAYLOAD, T_PAYLOAD_LIST, T_NEEDS, T_FLAGS,
+    T_KERNELS, T_ATTRIBUTES, T_TABLE, T_CONTEXT, T_PAYLOAD_ROWS,
+) = range(15)  # fmt: skip
+HEADER = 16
 # A view: size of one example, batch, parameter id or -1, row lists, whether a gradient is
 # wanted, whether all producers lie outside the component; the last four are addresses, for backends that need them.
 V_SIZE, V_BATCH, V_PARAMETER, V_LIST, V_GRADIENT_LIST, V_NEEDS, V_EXTERNAL = range(7)
@@ -65,7 +66,10 @@ WORDS = MAX_TYPES // 32
 ALIGNMENT = 16
 
 
-def walk(code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, starts: Ints, waiting: Ints) -> None:
+def walk(
+    code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, local_of: Ints, mark: Ints, starts: Ints,
+    waiting: Ints,
+) -> None:  # fmt: skip
     """Register the instructions recorded since the last call: where each starts, and that it waits for its value."""
     p = state[WALKED]
     count = state[STARTS]
@@ -76,6 +80,8 @@ def walk(code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_o
         for k in range(size):
             start_of[p + k] = p
             offset[p + k] = PENDING
+        local_of[p] = -1
+        mark[p] = 0
         starts[count] = p
         waiting[pending] = p
         count += 1
@@ -377,6 +383,7 @@ def describe(
         records[position + T_BATCH] = rows[row + BATCH]
         records[position + T_RESULTS] = results
         records[position + T_OPERANDS] = operands
+        records[position + T_PARAMETERS] = rows[row + PARAMETERS]
         records[position + T_PAYLOAD] = rows[row + PAYLOAD]
         records[position + T_FLAGS] = flags
         records[position + T_NEEDS] = 0
@@ -396,7 +403,7 @@ def describe(
             if not assign:
                 records[view + V_GRADIENT_LIST] = lists
                 lists += count
-            records[view + V_NEEDS] = entries[entry + ENTRY_TRAINABLE]
+            records[view + V_NEEDS] = 1 if k < results else entries[entry + ENTRY_TRAINABLE]
             records[view + V_EXTERNAL] = 1
             if k < results:
                 block_of[blocks] = top

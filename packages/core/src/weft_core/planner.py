@@ -52,11 +52,13 @@ class Planner:
         grown = len(code) - len(self.offset)
         for column, fill in (
             (self.offset, p.PENDING), (self.gradient_offset, 0), (self.start_of, 0), (self.need, 0),
-            (self.local_of, -1), (self.mark, 0), (self.starts, 0), (self.waiting, 0),
+            (self.local_of, 0), (self.mark, 0), (self.starts, 0), (self.waiting, 0),
         ):  # fmt: skip
             column.extend([fill] * grown)
         self.rows = signatures.rows.tolist()
-        p.walk(code, len(code), self.rows, self.state, self.offset, self.start_of, self.starts, self.waiting)
+        p.walk(
+            code, len(code), self.rows, self.state, self.offset, self.start_of, self.local_of, self.mark, self.starts, self.waiting
+        )
 
     def forward(self, targets: Sequence[int]) -> Plan:
         """Plan the values that the targets need and that have no value."""

@@ -42,6 +42,10 @@ class Shape:
         """One axis, or every axis after the first of size 1."""
         return all(d == 1 for d in self.dims[1:])
 
+    def __call__(self) -> tuple[int, ...]:
+        """The dims: so `p.shape()` of a parameter reads as in DyNet."""
+        return self.dims
+
     def __repr__(self) -> str:
         text = "{" + ",".join(map(str, self.dims)) + "}"
         return text if self.batch == 1 else f"{text}x{self.batch}"

@@ -86,6 +86,8 @@ class Bar:
 
     def end(self) -> None:
         if self._bar is not None:
+            # The bar draws at intervals; a short epoch would otherwise end without its figures.
+            self._bar.refresh()
             self._bar.close()
             self._bar = None
 

@@ -60,6 +60,8 @@ def run_demo(
     if best is None:
         say("Stopped before the first epoch was measured: no model was saved.")
         return 130
+    if training.fit.interrupted:
+        say("Stopped; the best model so far is kept.")
     if training.fit.out_of_time:
         say(f"The {settings.time_limit:.0f} s meant for training are over.")
     say(

@@ -42,7 +42,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """What came of it: the epochs, accuracy of the most frequent tag per word, the epoch that was saved last."""
+    """What came of it: the epochs, accuracy of the most frequent tag per word, the epoch saved last."""
 
     fit: Fit
     baseline: float

@@ -1,0 +1,43 @@
+"""The Numba backend: graphs on compiled machines, update rules as compiled loops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft_core.backend import Backend, Execution
+
+from .blas import blas_info, limit_threads
+from .machine import NumbaExecution
+from .update import apply_rule, squared_norm
+
+if TYPE_CHECKING:
+    from weft_core.graph import ComputationGraph
+    from weft_core.rules import RuleState, UpdateRule
+    from weft_core.store import ParameterStore
+
+
+class NumbaBackend(Backend):
+    """Compiled planner, virtual machine and kernels for the CPU; BLAS through SciPy. One thread unless asked for more."""
+
+    name = "numba"
+    capabilities = frozenset({"compiled", "custom-elementwise", "custom-gated"})
+
+    def __init__(self) -> None:
+        self._limit = limit_threads(1)
+
+    def execution(self, graph: ComputationGraph) -> Execution:
+        return NumbaExecution(graph)
+
+    def update(
+        self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+    ) -> None:
+        apply_rule(rule, state, store, settings, scale, sparse)
+
+    def gradient_norm(self, store: ParameterStore) -> float:
+        return float(squared_norm(store) ** 0.5)
+
+    def set_threads(self, threads: int) -> None:
+        self._limit = limit_threads(threads)
+
+    def info(self) -> dict[str, str]:
+        return {f"BLAS {b['name']}": f"{b['version']}, {b['threads']} thread(s)" for b in blas_info()}

@@ -1,0 +1,289 @@
+"""Gated kernels: products with parameters once for all rows where they can, pointwise programs as one loop.
+
+Views: results, gates (absent when linear), operands, states, weights, bias.
+"""
+
+from __future__ import annotations
+
+from weft_core.formula import assignments, names
+from weft_core.gated import Gated
+from weft_core.plan import T_BATCH, T_RESULTS, V_BATCH, V_EXTERNAL, V_SIZE
+from weft_core.signature import Signature
+
+from .blas import outer_add, product_add, product_transposed_add
+from .cache import cached_njit, write_module
+from .generate import IMPORTS, Source
+from .kernels import Kernel, kernel_family
+from .pointers import call_kernel, copy_floats, floats, integers, zero_floats
+from .registers import KERNEL_POINTWISE, KERNEL_POINTWISE_BACKWARD
+from .views import (
+    batch_stride,
+    gradient,
+    is_zero,
+    layout,
+    row_distance,
+    scratch,
+    sgemm_address,
+    size,
+    total,
+    value,
+    view,
+    wants_gradient,
+)
+from weft_core.plan import T_KERNELS, V_GRADIENT_ROWS, V_ROWS
+
+# Integers of a signature's table.
+PRODUCTS, STATES, GATE_ROWS, HIDDEN, COLUMNS, HAS_BIAS, LINEAR = range(7)
+
+
+def layout_table(signature: Signature) -> list[int]:
+    """Counts and sizes that every phase needs."""
+    operation = signature.operation
+    assert isinstance(operation, Gated)
+    states = len(operation.states)
+    products = len(signature.operands) - states
+    rows = signature.parameters[0].rows
+    columns = signature.operands[0].dim(1)
+    bias = len(signature.parameters) - products
+    return [products, states, rows, rows // len(operation.gates), columns, bias, int(operation.linear)]
+
+
+@cached_njit
+def gates_view(record: int) -> int:
+    """The gates: the last result, or the only one of a linear operation."""
+    return view(record, integers(record)[T_RESULTS] - 1)
+
+
+@cached_njit
+def operand_view(record: int, k: int) -> int:
+    return view(record, integers(record)[T_RESULTS] + k)
+
+
+@cached_njit
+def weight_view(record: int, k: int) -> int:
+    return view(record, integers(record)[T_RESULTS] + layout(record, PRODUCTS) + layout(record, STATES) + k)
+
+
+@cached_njit
+def columns_of(record: int) -> int:
+    """Columns of one instruction: its own, times the examples."""
+    return layout(record, COLUMNS) * integers(record)[T_BATCH]
+
+
+@cached_njit
+def gather(record: int, v: int, start: int, count: int) -> tuple[int, int]:
+    """Address and leading dimension of these operand rows as one matrix; packed into scratch memory when they are scattered."""
+    columns = columns_of(record)
+    rows = size(v) // layout(record, COLUMNS)
+    if total(v) == rows * columns:
+        if count == 1:
+            return value(v, start), rows
+        distance = row_distance(integers(v)[V_ROWS], start, count)
+        if distance == total(v) or (columns == 1 and distance >= rows):
+            return value(v, start), distance if columns == 1 else rows
+    target = scratch(record)
+    at = target
+    batch = integers(record)[T_BATCH]
+    for row in range(start, start + count):
+        for b in range(batch):
+            copy_floats(at, value(v, row) + 4 * b * batch_stride(v), size(v))
+            at += 4 * size(v)
+    return target, rows
+
+
+@cached_njit
+def all_zero(v: int, start: int, count: int) -> bool:
+    """Whether these rows are all the zero value, so that their product is zero."""
+    for row in range(start, start + count):
+        if not is_zero(v, row):
+            return False
+    return True
+
+
+@cached_njit
+def add_products(record: int, start: int, count: int, external: int) -> None:
+    """gates += W_k x_k for the operands that come from outside the recurrence (`external`), or from inside."""
+    gates = gates_view(record)
+    gate_rows = layout(record, GATE_ROWS)
+    columns = count * columns_of(record)
+    for k in range(layout(record, PRODUCTS)):
+        x = operand_view(record, k)
+        if integers(x)[V_EXTERNAL] != external or all_zero(x, start, count):
+            continue
+        address, lead = gather(record, x, start, count)
+        width = size(x) // layout(record, COLUMNS)
+        product_add(
+            sgemm_address(record), gate_rows, columns, width, value(weight_view(record, k), 0), gate_rows, address, lead,
+            value(gates, start), gate_rows,
+        )  # fmt: skip
+
+
+def prologue(record: int, start: int, count: int) -> None:
+    """Bias and the products of operands from outside the recurrence, for all rows of the type."""
+    gates = gates_view(record)
+    gate_rows = layout(record, GATE_ROWS)
+    columns = count * columns_of(record)
+    address = value(gates, start)
+    if layout(record, HAS_BIAS):
+        bias = value(weight_view(record, layout(record, PRODUCTS)), 0)
+        for c in range(columns):
+            copy_floats(address + 4 * c * gate_rows, bias, gate_rows)
+    else:
+        zero_floats(address, columns * gate_rows)
+    add_products(record, start, count, 1)
+
+
+def forward(record: int, start: int, count: int) -> None:
+    """Products of operands from inside the recurrence, then the pointwise program."""
+    add_products(record, start, count, 0)
+    if not layout(record, LINEAR):
+        call_kernel(integers(integers(record)[T_KERNELS])[KERNEL_POINTWISE], record, start, count)
+
+
+@cached_njit
+def add_operand_gradients(record: int, start: int, count: int, external: int) -> None:
+    """dx_k += W_k^T dgates."""
+    gates = gates_view(record)
+    gate_rows = layout(record, GATE_ROWS)
+    columns = count * columns_of(record)
+    dgates = gradient(gates, start)
+    for k in range(layout(record, PRODUCTS)):
+        x = operand_view(record, k)
+        if integers(x)[V_EXTERNAL] != external or not wants_gradient(x) or all_zero(x, start, count):
+            continue
+        weight = value(weight_view(record, k), 0)
+        width = size(x) // layout(record, COLUMNS)
+        whole = total(x) == width * columns_of(record)
+        distance = total(x) if count == 1 else row_distance(integers(x)[V_GRADIENT_ROWS], start, count)
+        if whole and distance == total(x):
+            product_transposed_add(
+                sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, gradient(x, start), width
+            )
+            continue
+        packed = scratch(record)
+        zero_floats(packed, width * columns)
+        product_transposed_add(sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, packed, width)
+        scatter_add(record, x, start, count, packed)
+
+
+@cached_njit
+def scatter_add(record: int, v: int, start: int, count: int, source: int) -> None:
+    """Add packed gradients to the operand's rows; an operand without a batch receives the sum over the batch."""
+    n = size(v)
+    at = source
+    for row in range(start, start + count):
+        skip = is_zero(v, row)
+        for b in range(integers(record)[T_BATCH]):
+            if not skip:
+                target = floats(gradient(v, row) + 4 * b * batch_stride(v))
+                packed = floats(at)
+                for i in range(n):
+                    target[i] += packed[i]
+            at += 4 * n
+
+
+def backward(record: int, start: int, count: int) -> None:
+    """The pointwise gradient, then the gradients of operands from inside the recurrence."""
+    if not layout(record, LINEAR):
+        call_kernel(integers(integers(record)[T_KERNELS])[KERNEL_POINTWISE_BACKWARD], record, start, count)
+    add_operand_gradients(record, start, count, 0)
+
+
+def epilogue(record: int, start: int, count: int) -> None:
+    """For all rows of the type: gradients of outside operands, and one product per weight."""
+    add_operand_gradients(record, start, count, 1)
+    gates = gates_view(record)
+    gate_rows = layout(record, GATE_ROWS)
+    columns = count * columns_of(record)
+    dgates = gradient(gates, start)
+    products = layout(record, PRODUCTS)
+    for k in range(products):
+        w = weight_view(record, k)
+        x = operand_view(record, k)
+        if not wants_gradient(w) or all_zero(x, start, count):
+            continue
+        address, lead = gather(record, x, start, count)
+        width = size(x) // layout(record, COLUMNS)
+        outer_add(
+            sgemm_address(record), gate_rows, columns, width, dgates, gate_rows, address, lead, gradient(w, 0), gate_rows
+        )
+    if layout(record, HAS_BIAS) and wants_gradient(weight_view(record, products)):
+        target = floats(gradient(weight_view(record, products), 0))
+        for c in range(columns):
+            column = floats(dgates + 4 * c * gate_rows)
+            for i in range(gate_rows):
+                target[i] += column[i]
+
+
+def _pointwise(operation: Gated, source: Source) -> list[str]:
+    """Loop over rows, columns and hidden units: activate the gates in place, write the results."""
+    assigned = {name for name, _ in assignments(operation.program)}
+    lines = ["def pointwise(record, start, count):", *_views(operation)]
+    lines += ["    for row in range(start, start + count):", "        for c in range(columns):"]
+    lines += [f"            g_{g} = floats(value(w_gates, row) + 4 * hidden * (c * {len(operation.gates)} + {k}))" for k, g in enumerate(operation.gates)]
+    lines += [f"            s_{s} = floats(value(w_{s}, row) + 4 * hidden * (c % (total(w_{s}) // hidden)))" for s in operation.states]
+    lines += [f"            r_{n} = floats(value(w_{n}, row) + 4 * hidden * c)" for n in operation.result_names]
+    lines.append("            for j in range(hidden):")
+    pad = " " * 16
+    lines += [f"{pad}v_{g} = g_{g}[j]" for g in operation.gates] + [f"{pad}v_{s} = s_{s}[j]" for s in operation.states]
+    lines += source.lines(operation.program, pad)
+    lines += [f"{pad}g_{g}[j] = v_{g}" for g in operation.gates if g in assigned]
+    lines += [f"{pad}r_{n}[j] = v_{n}" for n in operation.result_names]
+    return lines
+
+
+def _pointwise_backward(operation: Gated, source: Source) -> list[str]:
+    """The gradient program: gates' gradients before activation are written, states' gradients added."""
+    program = assignments(operation.gradient_program)
+    used = {name for _, formula in program for name in names(formula)}
+    lines = ["def pointwise_backward(record, start, count):", *_views(operation)]
+    lines += ["    for row in range(start, start + count):", "        for c in range(columns):"]
+    pad = " " * 12
+    many = len(operation.gates)
+    loads = []
+    for k, g in enumerate(operation.gates):
+        if g in used:
+            lines.append(f"{pad}g_{g} = floats(value(w_gates, row) + 4 * hidden * (c * {many} + {k}))")
+            loads.append(f"v_{g} = g_{g}[j]")
+        lines.append(f"{pad}dg_{g} = floats(gradient(w_gates, row) + 4 * hidden * (c * {many} + {k}))")
+    for s in operation.states:
+        lines.append(f"{pad}at = 4 * hidden * (c % (total(w_{s}) // hidden))")
+        if s in used:
+            lines.append(f"{pad}s_{s} = floats(value(w_{s}, row) + at)")
+            loads.append(f"v_{s} = s_{s}[j]")
+        lines.append(f"{pad}ds_{s} = floats(gradient(w_{s}, row) + at if wants_gradient(w_{s}) else scratch(record))")
+    for n in operation.result_names:
+        if n in used and n not in operation.gates:
+            lines.append(f"{pad}r_{n} = floats(value(w_{n}, row) + 4 * hidden * c)")
+            loads.append(f"v_{n} = r_{n}[j]")
+        lines.append(f"{pad}dr_{n} = floats(gradient(w_{n}, row) + 4 * hidden * c)")
+        loads.append(f"v_d{n} = dr_{n}[j]")
+    lines.append(f"{pad}for j in range(hidden):")
+    pad += "    "
+    lines += [pad + load for load in loads] + source.lines(operation.gradient_program, pad)
+    lines += [f"{pad}dg_{g}[j] = v_d{g}" for g in operation.gates]
+    lines += [f"{pad}ds_{s}[j] += v_d{s}" for s in operation.states]
+    return lines
+
+
+def _views(operation: Gated) -> list[str]:
+    results = len(operation.result_names)
+    rows = [f"    w_{n} = view(record, {k})" for k, n in enumerate(operation.result_names)]
+    rows.append(f"    w_gates = view(record, {results})")
+    rows += [f"    w_{s} = view(record, {results + 1 + k} + layout(record, 0))" for k, s in enumerate(operation.states)]
+    rows += [f"    v_{name} = float32(setting(record, {k}))" for k, name in enumerate(operation.settings)]
+    return [*rows, "    hidden = layout(record, 3)", "    columns = layout(record, 4) * integers(record)[T_BATCH]"]
+
+
+def make(operation: Gated) -> Kernel:
+    """The shared phases, with the generated pointwise program of this operation."""
+    shared = {"prologue": prologue, "forward": forward, "backward": backward, "epilogue": epilogue, "table": layout_table}
+    if operation.linear:
+        return Kernel(**shared)  # type: ignore[arg-type]
+    source = Source()
+    body = "\n".join([*_pointwise(operation, source), "", "", *_pointwise_backward(operation, source), ""])
+    module = write_module("gated_" + operation.name, IMPORTS + source.header() + "\n\n" + body)
+    return Kernel(**shared, pointwise=module.pointwise, pointwise_backward=module.pointwise_backward)  # type: ignore[arg-type]
+
+
+kernel_family(Gated, make)

@@ -1,0 +1,133 @@
+"""Which compiled kernel runs which operation, and the table of their addresses; each is compiled at its first use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from weft_core.signature import ALIAS, Signature, signatures
+
+from . import registers as r
+from .pointers import compile_kernel
+
+if TYPE_CHECKING:
+    from weft_core.operation import Operation
+
+Phase = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The phases of an operation, each `phase(record, start, count)` over rows `start` to `start + count` of a type.
+
+    `table` gives the integers, beyond sizes, that the kernel needs to know of a signature (`views.layout`).
+    """
+
+    forward: Phase
+    backward: Phase
+    prologue: Phase | None = None
+    epilogue: Phase | None = None
+    pointwise: Phase | None = None
+    pointwise_backward: Phase | None = None
+    table: Callable[[Signature], Sequence[int]] | None = None
+
+
+def nothing(record: int, start: int, count: int) -> None:
+    """The phase of an operation that has nothing to do."""
+
+
+_makers: dict[str, Callable[[Operation], Kernel]] = {}
+_families: list[tuple[type, Callable[[Any], Kernel]]] = []
+
+
+def kernel(name: str, **phases: Any) -> None:
+    """Register the kernel of the operation `name`: `forward`, `backward`, and optional phases, as `Kernel` has them."""
+    made = Kernel(**{"backward": nothing, **phases})
+    _makers[name] = lambda operation: made
+
+
+def kernel_family(kind: type, make: Callable[[Any], Kernel]) -> None:
+    """Register a maker of kernels for all operations of a class."""
+    _families.append((kind, make))
+
+
+def has_kernel(operation: Operation) -> bool:
+    """Whether this backend runs the operation itself, not through the reference."""
+    return operation.name in _makers or any(isinstance(operation, kind) for kind, _ in _families)
+
+
+class KernelTable:
+    """One row of addresses per signature. Forward phases are compiled when a signature first runs, backward phases at the first backward."""
+
+    def __init__(self) -> None:
+        self.rows = np.zeros((256, r.KERNEL_COLUMNS), np.int64)
+        self.made: dict[str, Kernel | None] = {}
+        self.addresses: dict[Phase, int] = {}
+        self.forward_count = 0
+        self.backward_count = 0
+        self._alive: list[Any] = []
+        self._lock = threading.Lock()
+
+    def kernel_of(self, operation: Operation) -> Kernel | None:
+        if operation.name not in self.made:
+            make = _makers.get(operation.name)
+            if make is None:
+                make = next((m for kind, m in _families if isinstance(operation, kind)), None)
+            self.made[operation.name] = make(operation) if make else None
+        return self.made[operation.name]
+
+    def address(self, phase: Phase | None) -> int:
+        if phase is None:
+            return 0
+        if phase not in self.addresses:
+            self.addresses[phase] = compile_kernel(phase)
+        return self.addresses[phase]
+
+    def prepare(self, count: int) -> None:
+        """Forward phases, settings and tables for the first `count` signatures."""
+        from . import catalogue  # noqa: F401  registers the kernels; here, as kernels import this module
+
+        with self._lock:
+            if count > len(self.rows):
+                grown = np.zeros((2 * count, r.KERNEL_COLUMNS), np.int64)
+                grown[: len(self.rows)] = self.rows
+                self.rows = grown
+            for number in range(self.forward_count, count):
+                self._prepare_forward(signatures[number])
+            self.forward_count = max(self.forward_count, count)
+
+    def _prepare_forward(self, signature: Signature) -> None:
+        made = self.kernel_of(signature.operation)
+        if made is None or signature.flags & ALIAS:
+            return
+        row = self.rows[signature.id]
+        row[r.KERNEL_PROLOGUE] = self.address(made.prologue)
+        row[r.KERNEL_FORWARD] = self.address(made.forward)
+        row[r.KERNEL_POINTWISE] = self.address(made.pointwise)
+        numbers = [float(a) for a in signature.attributes if isinstance(a, (int, float))]
+        settings = np.array(numbers, np.float64)
+        table = np.array(made.table(signature) if made.table else [], np.int64)
+        self._alive += [settings, table]
+        row[r.KERNEL_ATTRIBUTES] = settings.ctypes.data
+        row[r.KERNEL_TABLE] = table.ctypes.data
+
+    def prepare_backward(self, count: int) -> None:
+        """Backward phases for the first `count` signatures."""
+        if count <= self.backward_count:
+            return
+        with self._lock:
+            for number in range(self.backward_count, count):
+                signature = signatures[number]
+                made = self.kernel_of(signature.operation)
+                if made is not None and not signature.flags & ALIAS:
+                    row = self.rows[number]
+                    row[r.KERNEL_BACKWARD] = self.address(made.backward)
+                    row[r.KERNEL_EPILOGUE] = self.address(made.epilogue)
+                    row[r.KERNEL_POINTWISE_BACKWARD] = self.address(made.pointwise_backward)
+            self.backward_count = count
+
+
+kernel_table = KernelTable()

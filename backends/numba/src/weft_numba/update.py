@@ -1,0 +1,124 @@
+"""Update rules as compiled loops: one pass that reads the gradient, changes parameter and moments, and clears the gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from weft_core.rules import RuleState, UpdateRule, touched_rows, updated_spans
+from weft_core.store import ParameterStore
+
+from .cache import KERNEL_FASTMATH, cached_njit, write_module
+from .generate import Source
+from .pointers import call_kernel, compile_kernel, floats
+
+_IMPORTS = """\
+from numba import float32
+from weft_numba.mathematics import FORMULA_FUNCTIONS
+from weft_numba.pointers import doubles, floats, integers
+
+"""
+# The job of an update: addresses of w and g, of the settings, of the row ids; floats in a row; then the moments.
+_W, _G, _SETTINGS, _ROWS, _SIZE, _MOMENTS = range(6)
+
+
+def generate(rule: UpdateRule) -> str:
+    """Source of `dense` (a run of floats) and `rows` (given rows of a table)."""
+    source = Source()
+    program = source.lines(rule.program, "")
+
+    def loop(indent: str) -> list[str]:
+        body = ["for i in range(n):", "    v_w = w[i]", "    v_g = scale * g[i]"]
+        body += [f"    v_{m} = m_{m}[i]" for m in rule.state] + ["    " + line for line in program]
+        body += ["    w[i] = v_w", "    g[i] = zero", *(f"    m_{m}[i] = v_{m}" for m in rule.state)]
+        return [indent + line for line in body]
+
+    head = [f"    job = integers(record)", f"    scale = float32(doubles(job[{_SETTINGS}])[0])", "    zero = float32(0.0)"]
+    head += [f"    v_{name} = float32(doubles(job[{_SETTINGS}])[{k + 1}])" for k, name in enumerate(rule.settings)]
+
+    def pointers(indent: str, offset: str) -> list[str]:
+        rows = [f"w = floats(job[{_W}] + {offset})", f"g = floats(job[{_G}] + {offset})"]
+        rows += [f"m_{m} = floats(job[{_MOMENTS + k}] + {offset})" for k, m in enumerate(rule.state)]
+        return [indent + row for row in rows]
+
+    lines = ["def dense(record, start, count):", *head, "    n = count", *pointers("    ", "4 * start"), *loop("    "), "", ""]
+    lines += ["def rows(record, start, count):", *head, f"    n = job[{_SIZE}]", f"    ids = integers(job[{_ROWS}])"]
+    lines += ["    for r in range(start, start + count):", "        at = 4 * n * ids[r]", *pointers(" " * 8, "at"), *loop(" " * 8)]
+    return _IMPORTS + source.header() + "\n\n" + "\n".join(lines) + "\n"
+
+
+class CompiledRule:
+    """The two loops of a rule."""
+
+    def __init__(self, rule: UpdateRule) -> None:
+        module = write_module("rule_" + rule.name, generate(rule))
+        self.dense = compile_kernel(module.dense)
+        self.rows = compile_kernel(module.rows)
+
+
+_rules: dict[UpdateRule, CompiledRule] = {}
+
+
+@cached_njit
+def launch(kernel: int, job: int, start: int, count: int) -> None:
+    """Call one compiled loop."""
+    call_kernel(kernel, job, start, count)
+
+
+def apply_rule(
+    rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+) -> None:
+    """Update every parameter that is updated, gradients times `scale`; their gradients are zero afterwards."""
+    compiled = _rules.get(rule)
+    if compiled is None:
+        compiled = _rules[rule] = CompiledRule(rule)
+    numbers = np.array([scale, *(settings[name] for name in rule.settings)], np.float64)
+    job = np.zeros(_MOMENTS + len(rule.state), np.int64)
+    job[_W], job[_G], job[_SETTINGS] = store.values.ctypes.data, store.gradients.ctypes.data, numbers.ctypes.data
+    for k, name in enumerate(rule.state):
+        job[_MOMENTS + k] = state.arena(name, store).ctypes.data
+    address = job.ctypes.data
+    for start, end in updated_spans(store):
+        launch(compiled.dense, address, start, end - start)
+    for table in store.tables:
+        if not table.updated:
+            continue
+        rows = touched_rows(table, sparse)
+        if len(rows):
+            job[_W], job[_G] = table.values.ctypes.data, table.gradients.ctypes.data
+            job[_ROWS], job[_SIZE] = rows.ctypes.data, table.values.shape[1]
+            for k, name in enumerate(rule.state):
+                job[_MOMENTS + k] = state.table(name, table).ctypes.data
+            launch(compiled.rows, address, 0, len(rows))
+        table.clear_gradients()
+
+
+@cached_njit(fastmath=set(KERNEL_FASTMATH))
+def sum_of_squares(address: int, count: int) -> float:
+    """Sum of squares of a run of floats, in blocks so that float32 sums stay short."""
+    total = 0.0
+    for first in range(0, count, 1024):
+        x = floats(address + 4 * first)
+        block = np.float32(0.0)
+        for i in range(min(1024, count - first)):
+            block += x[i] * x[i]
+        total += block
+    return total
+
+
+@cached_njit
+def sum_of_squares_of_rows(address: int, rows: Any, size: int) -> float:
+    total = 0.0
+    for row in rows:
+        total += sum_of_squares(address + 4 * size * row, size)
+    return total
+
+
+def squared_norm(store: ParameterStore) -> float:
+    """Sum of squares of all gradients of a store."""
+    total = float(sum_of_squares(store.gradients.ctypes.data, store.used))
+    for table in store.tables:
+        size = table.values.shape[1]
+        rows = touched_rows(table, sparse=True)
+        total += float(sum_of_squares_of_rows(table.gradients.ctypes.data, rows, size))
+    return total

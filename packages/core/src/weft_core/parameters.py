@@ -1,0 +1,507 @@
+"""Parameters, look-up tables, and the collections that name them."""
+
+from __future__ import annotations
+
+import operator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import GradientError, IndexValueError, ShapeError, WeftError
+from .expression import Expression, shaped
+from .initializers import Init, InitializerError, NumpyInitializer, as_initializer, real_array
+from .shape import Shape, as_dims, shape_of
+from .store import DenseSlot, Floats, LookupTable, ParameterStore, aligned_zeros, parameter_arrays
+
+if TYPE_CHECKING:
+    from .ops.inputs import LookupExpression
+
+
+class ParameterNameError(WeftError, RuntimeError, ValueError):
+    """A name that would make two parameters' full names ambiguous."""
+
+
+class TableShape(Shape):
+    """Shape of a look-up table as an expression, `row dims + (rows,)`; called, it gives the rows first."""
+
+    __slots__ = ()
+
+    def __call__(self) -> tuple[int, ...]:
+        return self.dims[-1:] + self.dims[:-1]
+
+
+class ParameterExpression(Expression):
+    """A value that lives in a parameter store, not on a tape: valid in every graph, never stale."""
+
+    __slots__ = ()
+
+    def __init__(self, shape: Shape) -> None:
+        self.graph = None  # type: ignore[assignment]
+        self.index = -1 - shape.parameter
+        self.shape = shape
+
+    def dim(self) -> tuple[tuple[int, ...], int]:
+        """Dims and the batch size, which is 1."""
+        return self.shape.dims, 1
+
+    def _flat(self, recalculate: bool) -> Floats:
+        return parameter_arrays(self.shape.parameter)[0].copy()
+
+    def forward(self, recalculate: bool = False) -> None:
+        """Nothing to compute: the value is there."""
+
+    def scalar_value(self, recalculate: bool = False) -> float:
+        """The value of a parameter with one element; raises `ShapeError` when it has more."""
+        if self.shape.total != 1:
+            raise ShapeError(
+                f"scalar_value() needs exactly one element, this parameter has shape {self.shape}; use "
+                "npvalue()"
+            )
+        return float(parameter_arrays(self.shape.parameter)[0][0])
+
+    def gradient(self) -> NDArray[np.float64]:
+        """The gradient accumulated since the last update, shaped like `npvalue()`.
+
+        Raises `GradientError` for a constant, which has none.
+        """
+        if not self.shape.trainable:
+            raise GradientError(
+                "a constant use of a parameter has no gradient; use the parameter itself, or "
+                "expr(update=True)"
+            )
+        return shaped(parameter_arrays(self.shape.parameter)[1], self.shape)
+
+
+class StoredParameter(ParameterExpression):
+    """What `Parameters` and `LookupParameters` have in common."""
+
+    __slots__ = ("_constant", "_name", "_slot", "_store")
+
+    _slot: DenseSlot | LookupTable
+
+    def __init__(
+        self, store: ParameterStore, slot: DenseSlot | LookupTable, name: str, make: Callable[..., Shape]
+    ) -> None:
+        super().__init__(make(parameter=slot.id, trainable=True))
+        self._constant = ParameterExpression(make(parameter=slot.id, trainable=False))
+        self._store = store
+        self._slot = slot
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name} {self.shape!r}>"
+
+    def __getstate__(self) -> Any:
+        raise TypeError(
+            "parameters belong to their collection and cannot be pickled or copied; save them with "
+            "save_parameters()"
+        )
+
+    @property
+    @abstractmethod
+    def values(self) -> Floats:
+        """A float32 view of the values, indices as in `as_array()`; good until a parameter is added."""
+
+    @property
+    @abstractmethod
+    def gradients(self) -> Floats:
+        """The accumulated gradient itself: a float32 view like `values`."""
+
+    @property
+    def constant_shape(self) -> Shape:
+        """The shape of constant uses: those that pass no gradient on."""
+        return self._constant.shape
+
+    def name(self) -> str:
+        """Full name: that of the collection, and its own."""
+        return self._name
+
+    def as_array(self) -> NDArray[np.float64]:
+        """A copy of the values; look-up tables have the row first."""
+        return self.values.astype(np.float64)
+
+    def grad_as_array(self) -> NDArray[np.float64]:
+        """A copy of the gradient accumulated since the last update, indices like `as_array()`."""
+        return self.gradients.astype(np.float64)
+
+    def scale(self, s: float) -> None:
+        """Multiply the values by `s`."""
+        values = self.values
+        values *= np.float32(s)
+
+    def is_updated(self) -> bool:
+        """Whether trainers change it."""
+        return self._slot.updated
+
+    def set_updated(self, b: bool) -> None:
+        """Freeze (False) or free it: trainers skip a frozen parameter, whose gradient goes on accumulating."""
+        self._slot.updated = bool(b)
+
+
+class Parameters(StoredParameter):
+    """A trainable tensor; an expression in every graph. `p.shape()` gives its dims."""
+
+    __slots__ = ()
+
+    _slot: DenseSlot
+
+    def __init__(self, store: ParameterStore, slot: DenseSlot, name: str, dims: tuple[int, ...]) -> None:
+        super().__init__(store, slot, name, lambda **owned: Shape(dims, 1, **owned))
+
+    def __str__(self) -> str:
+        return f"Parameter {self._name}"
+
+    @property
+    def values(self) -> Floats:
+        return parameter_arrays(self._slot.id)[0].reshape(self.shape.dims, order="F")
+
+    @property
+    def gradients(self) -> Floats:
+        return parameter_arrays(self._slot.id)[1].reshape(self.shape.dims, order="F")
+
+    def set_value(self, arr: ArrayLike) -> None:
+        """Replace the values; raises `ShapeError` for an array of another shape."""
+        array = real_array(arr, f"set_value of {self._name}")
+        if array.shape != self.shape.dims:
+            raise ShapeError(
+                f"set_value: {self._name} has shape {self.shape.dims}, the array {array.shape}; they must "
+                "be equal"
+            )
+        self.values[...] = array
+
+    def zero(self) -> None:
+        """Values and gradient to zero."""
+        self.values.fill(0)
+        self.gradients.fill(0)
+
+    def scale_gradient(self, s: float) -> None:
+        """Multiply the accumulated gradient by `s`."""
+        gradients = self.gradients
+        gradients *= np.float32(s)
+
+    def clip_inplace(self, left: float, right: float) -> None:
+        """Limit the values to `[left, right]`; raises ValueError when left > right."""
+        if not left <= right:
+            raise ValueError(f"clip_inplace: left must be at most right, got {left} and {right}")
+        values = self.values
+        np.clip(values, left, right, out=values)
+
+    def expr(self, update: bool = False) -> ParameterExpression:
+        """This parameter as a constant, without gradient; with `update=True` the parameter itself."""
+        return self if update else self._constant
+
+
+class LookupParameters(StoredParameter):
+    """A trainable table of rows; `E[i]` and `E.batch(ids)` look rows up, in the current graph.
+
+    As an expression it is the whole table, dims `row dims + (rows,)`; `E.shape()` and the arrays have the row
+    first.
+    """
+
+    __slots__ = ("row_dims", "rows")
+
+    _slot: LookupTable
+    row_dims: tuple[int, ...]
+    rows: int
+
+    def __init__(
+        self, store: ParameterStore, slot: LookupTable, name: str, row_dims: tuple[int, ...]
+    ) -> None:
+        self.row_dims = row_dims
+        self.rows = len(slot.values)
+        super().__init__(store, slot, name, lambda **owned: TableShape((*row_dims, self.rows), 1, **owned))
+
+    def __str__(self) -> str:
+        return f"LookupParameter {self._name}"
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: int) -> LookupExpression:
+        """Row `index`; raises `IndexValueError`, an IndexError, for a row that the table does not have."""
+        from .ops.inputs import lookup
+
+        return lookup(self, self._row(index))
+
+    def __iter__(self) -> Iterator[Expression]:
+        return (self[i] for i in range(self.rows))
+
+    def batch(self, indices: Iterable[int]) -> LookupExpression:
+        """These rows as one batch, one example per index."""
+        from .ops.inputs import lookup_batch
+
+        return lookup_batch(self, indices)
+
+    def expr(self, update: bool = True) -> ParameterExpression:
+        """The whole table as an expression: itself, or with `update=False` a constant."""
+        return self if update else self._constant
+
+    @property
+    def values(self) -> Floats:
+        return self._rows_first(self._slot.values)
+
+    @property
+    def gradients(self) -> Floats:
+        return self._rows_first(self._slot.gradients)
+
+    def row_as_array(self, row: int) -> NDArray[np.float64]:
+        """A copy of one row."""
+        return self.values[self._row(row), ...].astype(np.float64)
+
+    def row_grad_as_array(self, row: int) -> NDArray[np.float64]:
+        """A copy of one row of the accumulated gradient."""
+        return self.gradients[self._row(row), ...].astype(np.float64)
+
+    def rows_as_array(self, rows: Iterable[int]) -> NDArray[np.float64]:
+        """Copies of rows, the row first."""
+        return self.values[self._rows(rows)].astype(np.float64)
+
+    def rows_grad_as_array(self, rows: Iterable[int]) -> NDArray[np.float64]:
+        """Copies of rows of the accumulated gradient, the row first."""
+        return self.gradients[self._rows(rows)].astype(np.float64)
+
+    def init_row(self, i: int, row: ArrayLike) -> None:
+        """Replace one row: a flat list in memory (column-major) order, or an array of the dims of a row.
+
+        Raises `ShapeError` for another size, `IndexValueError` for a row that the table does not have.
+        """
+        index = self._row(i)
+        array = real_array(row, f"init_row of {self._name}")
+        flat = array.ravel(order="F")
+        if array.shape not in (self.row_dims, flat.shape) or len(flat) != self._slot.values.shape[1]:
+            raise ShapeError(
+                f"init_row: a row of {self._name} has dims {self.row_dims}, {self._slot.values.shape[1]} "
+                f"numbers; got shape {array.shape}"
+            )
+        self._slot.values[index] = flat
+
+    def init_from_array(self, arr: ArrayLike) -> None:
+        """Replace the first `len(arr)` rows; raises `ShapeError` for too many rows or rows of other dims."""
+        array = real_array(arr, f"init_from_array of {self._name}")
+        if array.ndim == 0 or array.shape[1:] != self.row_dims or len(array) > self.rows:
+            raise ShapeError(
+                f"init_from_array: {self._name} has {self.rows} rows of dims {self.row_dims}, the array "
+                f"has shape {array.shape}; "
+                "its first axis counts rows, at most as many as the table has"
+            )
+        self.values[: len(array)] = array
+
+    def zero(self) -> None:
+        """Values to zero; as in DyNet the gradient stays."""
+        self._slot.values.fill(0)
+
+    def scale_gradient(self, s: float) -> None:
+        """Multiply the accumulated gradient by `s`."""
+        self._slot.gradients[self._slot.touched_gradients()] *= np.float32(s)
+
+    def _rows_first(self, table: Floats) -> Floats:
+        """Memory `(rows, row size)`, rows column-major, as `(rows,) + row dims`."""
+        axes = range(len(self.row_dims), 0, -1)
+        return table.reshape((self.rows, *self.row_dims[::-1])).transpose(0, *axes)
+
+    def _row(self, index: int) -> int:
+        try:
+            row = operator.index(index)
+        except TypeError:
+            raise TypeError(
+                f"a row of {self._name} is named by an int, got {type(index).__name__}; use batch() for "
+                "several"
+            ) from None
+        if not 0 <= row < self.rows:
+            raise IndexValueError(
+                f"row {row} is outside of {self._name}, which has {self.rows} rows; use 0 to {self.rows - 1}"
+            )
+        return row
+
+    def _rows(self, rows: Iterable[int]) -> list[int]:
+        return [self._row(row) for row in rows]
+
+
+class ParameterCollection:
+    """Parameters under names; subcollections share the memory of their root, whose names they extend.
+
+    `/` is the root, `/encoder/` a subcollection, `/encoder/W` a parameter. The second use of a name gets the
+    suffix `_1`, and so on; without a name, the number alone: `/_0`, `/_1`. `parent` makes an unnamed
+    subcollection, like `add_subcollection()`.
+    """
+
+    def __init__(self, parent: ParameterCollection | None = None) -> None:
+        if parent is None:
+            self._join(None, "/", ParameterStore())
+        elif isinstance(parent, ParameterCollection):
+            with parent.store.lock:
+                self._join(parent, parent._claim("", parent._collections) + "/", parent.store)
+        else:
+            raise TypeError(f"the parent must be a ParameterCollection, got {type(parent).__name__}")
+
+    def _join(self, parent: ParameterCollection | None, name: str, store: ParameterStore) -> None:
+        self._parent = parent
+        self._name = name
+        self.store = store
+        self._parameters: list[Parameters] = []
+        self._lookups: list[LookupParameters] = []
+        # How often each name was used, by parameters and by subcollections.
+        self._names: dict[str, int] = {}
+        self._collections: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name} of {self.parameter_count()} numbers>"
+
+    def __getstate__(self) -> Any:
+        raise TypeError("a parameter collection cannot be pickled or copied; save it with save_parameters()")
+
+    def add_parameters(
+        self,
+        dim: int | Sequence[int],
+        init: Init = None,
+        name: str = "",
+        device: str = "",
+        scale: float = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> Parameters:
+        """A new parameter of dims `dim`.
+
+        `init`: None or 'glorot', 'he', 'uniform' (U(-scale, scale)), 'normal' (N(mean, std^2)), 'identity',
+        'saxe', a number, an initializer object, or an array, whose shape then replaces `dim`.
+        Raises `ShapeError` for bad dims, `UnknownInitializer` and `ParameterNameError`; the collection is
+        then as before.
+        """
+        check_name(name)
+        if isinstance(init, np.ndarray):
+            return self.parameters_from_numpy(init, name)
+        shape = shape_of(as_dims(dim))
+        values = np.zeros(shape.size, np.float32)
+        as_initializer(init, last_of(shape.dims), scale, mean, std).fill(values, shape.dims)
+        return self._add_dense(values, shape.dims, name)
+
+    def add_lookup_parameters(
+        self,
+        dim: int | Sequence[int],
+        init: Init = None,
+        name: str = "",
+        device: str = "",
+        scale: float = 1.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> LookupParameters:
+        """A new look-up table of dims `dim = (rows, row dims...)`; an int n means `(n, 1)`.
+
+        `init` as in `add_parameters`; an array has the row first. Glorot counts the rows, as in DyNet: give
+        `GlorotInitializer(is_lookup=True)` to leave them out. Errors as in `add_parameters`.
+        """
+        check_name(name)
+        if isinstance(init, np.ndarray):
+            return self.lookup_parameters_from_numpy(init, name)
+        if isinstance(init, NumpyInitializer):
+            raise InitializerError(
+                "a look-up table takes no NumpyInitializer, rows first or last would be a guess; give "
+                "the array itself"
+            )
+        dims = as_dims(dim)
+        if not dims:
+            raise ShapeError("a look-up table needs dims (rows, row dims...), got ()")
+        if not isinstance(dim, Iterable):
+            dims = (*dims, 1)
+        shape = shape_of((*dims[1:], dims[0]))
+        values = aligned_zeros(shape.size)
+        as_initializer(init, last_of(dims), scale, mean, std).fill(values, shape.dims)
+        return self._add_table(values.reshape(dims[0], -1), dims[1:], name)
+
+    def parameters_from_numpy(self, array: ArrayLike, name: str = "", device: str = "") -> Parameters:
+        """A new parameter with the shape and values of an array."""
+        check_name(name)
+        values = real_array(array, "parameters_from_numpy")
+        dims = shape_of(values.shape).dims
+        return self._add_dense(values.ravel(order="F").astype(np.float32), dims, name)
+
+    def lookup_parameters_from_numpy(
+        self, array: ArrayLike, name: str = "", device: str = ""
+    ) -> LookupParameters:
+        """A new look-up table with row i = `array[i]`."""
+        check_name(name)
+        rows = real_array(array, "lookup_parameters_from_numpy")
+        if rows.ndim == 0:
+            raise ShapeError(
+                "lookup_parameters_from_numpy needs an array with a first axis of rows, got a number"
+            )
+        dims = shape_of((*rows.shape[1:], rows.shape[0])).dims
+        values = aligned_zeros(rows.size)
+        values.reshape(dims, order="F")[...] = np.moveaxis(rows, 0, -1)
+        return self._add_table(values.reshape(len(rows), -1), dims[:-1], name)
+
+    def add_subcollection(self, name: str | None = None) -> ParameterCollection:
+        """A new collection inside this one; its parameters are also parameters of this one."""
+        check_name(name or "")
+        child = ParameterCollection.__new__(ParameterCollection)
+        with self.store.lock:
+            child._join(self, self._claim(name or "", self._collections) + "/", self.store)
+        return child
+
+    def name(self) -> str:
+        """Full name; ends with `/`."""
+        return self._name
+
+    def parameters_list(self) -> list[Parameters]:
+        """All parameters, those of subcollections included, in order of creation; always the same objects."""
+        return list(self._parameters)
+
+    def lookup_parameters_list(self) -> list[LookupParameters]:
+        """All look-up tables, those of subcollections included, in the order of creation; the same objects in
+        every call.
+        """
+        return list(self._lookups)
+
+    def parameter_count(self) -> int:
+        """How many numbers the parameters and look-up tables hold."""
+        return sum(p.shape.size for p in (*self._parameters, *self._lookups))
+
+    def _claim(self, name: str, used: dict[str, int]) -> str:
+        """The full name of the next member called `name`."""
+        count = used.get(name, 0)
+        used[name] = count + 1
+        return self._name + (f"{name}_{count}" if count or not name else name)
+
+    def _add_dense(self, values: Floats, dims: tuple[int, ...], name: str) -> Parameters:
+        with self.store.lock:
+            slot = self.store.add_dense(values)
+            parameter = Parameters(self.store, slot, self._claim(name, self._names), dims)
+            for collection in self._with_ancestors():
+                collection._parameters.append(parameter)
+        return parameter
+
+    def _add_table(self, values: Floats, row_dims: tuple[int, ...], name: str) -> LookupParameters:
+        with self.store.lock:
+            slot = self.store.add_table(values)
+            table = LookupParameters(self.store, slot, self._claim(name, self._names), row_dims)
+            for collection in self._with_ancestors():
+                collection._lookups.append(table)
+        return table
+
+    def _with_ancestors(self) -> Iterator[ParameterCollection]:
+        collection: ParameterCollection | None = self
+        while collection is not None:
+            yield collection
+            collection = collection._parent
+
+
+Model = ParameterCollection
+
+
+def check_name(name: str) -> None:
+    """Raises `ParameterNameError` for a name with `/` or `_`, which separate the parts of full names."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a str, got {type(name).__name__}")
+    if "/" in name or "_" in name:
+        raise ParameterNameError(
+            f"the name {name!r} contains '/' or '_', which separate collections and number equal names; "
+            "use '-' instead"
+        )
+
+
+def last_of(dims: tuple[int, ...]) -> int:
+    """The last of the dims as given; a number counts as a vector of one."""
+    return dims[-1] if dims else 1

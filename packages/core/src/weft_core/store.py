@@ -1,0 +1,253 @@
+"""Where parameters live: one arena per root collection, one array per look-up table, and their addresses."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import StaleExpression
+
+# Floats: every parameter starts on a multiple of this, one cache line, and so does the arena itself.
+BLOCK = 16
+FLOAT_BYTES = 4
+FIRST_CAPACITY = 1024
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+def aligned_zeros(count: int) -> Floats:
+    """Zeros whose first byte lies on a cache line; memory is committed at first use."""
+    raw = np.zeros(count + BLOCK, np.float32)
+    start = (-raw.ctypes.data % (BLOCK * FLOAT_BYTES)) // FLOAT_BYTES
+    return raw[start : start + count]
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class DenseSlot:
+    """A parameter's place in the arena of its store: `size` floats from `offset`, column-major."""
+
+    id: int
+    offset: int
+    size: int
+    updated: bool = True
+
+
+class LookupTable:
+    """Values and gradients of a look-up table, and which rows have a gradient.
+
+    `values`, `gradients`: `(rows, row size)`, each row column-major: the memory of a column-major tensor `row
+    dims + (rows,)`.
+    `touched[:meta[0]]` are the rows that received a gradient, each once, `flags[row]` says so per row.
+    `meta`: count of touched rows, address of `touched`, address of `flags`, 1 when the whole table received a
+    gradient.
+    The arrays are never replaced: backends keep their addresses.
+    """
+
+    def __init__(self, id: int, values: Floats) -> None:
+        rows, row_size = values.shape
+        self.id = id
+        self.values = values
+        self.gradients = aligned_zeros(rows * row_size).reshape(rows, row_size)
+        self.touched = np.zeros(rows, np.int64)
+        self.flags = np.zeros(rows, np.uint8)
+        self.meta = np.array([0, self.touched.ctypes.data, self.flags.ctypes.data, 0], np.int64)
+        self.updated = True
+
+    def touch(self, rows: Sequence[int] | NDArray[np.int64]) -> None:
+        """Note that these rows receive a gradient."""
+        ids = np.unique(np.asarray(rows, np.int64))
+        new = ids[self.flags[ids] == 0]
+        count = int(self.meta[0])
+        self.touched[count : count + len(new)] = new
+        self.flags[new] = 1
+        self.meta[0] = count + len(new)
+
+    def touched_gradients(self) -> slice | NDArray[np.int64]:
+        """Index of the rows whose gradient may differ from zero."""
+        return slice(None) if self.meta[3] else self.touched[: self.meta[0]]
+
+    def clear_gradients(self) -> None:
+        """Gradients to zero: those of touched rows, or all after a gradient of the whole table."""
+        self.gradients[self.touched_gradients()] = 0
+        self.flags[self.touched[: self.meta[0]]] = 0
+        self.meta[0] = self.meta[3] = 0
+
+
+Slot: TypeAlias = DenseSlot | LookupTable
+
+
+class AddressTable:
+    """Byte addresses of all parameters of the process, in int64 arrays indexed by parameter id.
+
+    `values[id]`, `gradients[id]`: the first float; `meta[id]`: `LookupTable.meta`, 0 for a dense parameter.
+    An entry is 0 once the parameter's store is gone; ids are never used again. `version` grows whenever an
+    entry changes or an array is replaced.
+    """
+
+    def __init__(self) -> None:
+        self.values = np.zeros(64, np.int64)
+        self.gradients = np.zeros(64, np.int64)
+        self.meta = np.zeros(64, np.int64)
+        self.version = 0
+        self.slots: dict[int, tuple[weakref.ref[ParameterStore], weakref.ref[Slot]]] = {}
+        self.lock = threading.Lock()
+        self._next = 0
+        self._retired: deque[int] = deque()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self.lock:
+            yield
+        self._settle()
+
+    def reserve(self) -> int:
+        """A new parameter id."""
+        with self._locked():
+            number = self._next
+            if number == len(self.values):
+                self.values, self.gradients, self.meta = (
+                    np.concatenate([a, np.zeros_like(a)]) for a in (self.values, self.gradients, self.meta)
+                )
+                self.version += 1
+            self._next += 1
+        return number
+
+    def enter(self, store: ParameterStore, slot: Slot) -> None:
+        """Make a new parameter known."""
+        values, gradients = _arrays(store, slot)
+        with self._locked():
+            self.slots[slot.id] = weakref.ref(store), weakref.ref(slot)
+            self.values[slot.id] = values.ctypes.data
+            self.gradients[slot.id] = gradients.ctypes.data
+            self.meta[slot.id] = slot.meta.ctypes.data if isinstance(slot, LookupTable) else 0
+            self.version += 1
+
+    def move(self, dense: Sequence[DenseSlot], values: Floats, gradients: Floats) -> None:
+        """An arena has new memory."""
+        ids = np.array([slot.id for slot in dense], np.int64)
+        offsets = FLOAT_BYTES * np.array([slot.offset for slot in dense], np.int64)
+        with self._locked():
+            self.values[ids] = values.ctypes.data + offsets
+            self.gradients[ids] = gradients.ctypes.data + offsets
+            self.version += 1
+
+    def retire(self, ids: Iterable[int]) -> None:
+        """These parameters are gone.
+
+        Runs when a store is garbage collected: at any moment, even inside a method of this very table. So it
+        must not wait for the lock; whoever holds the lock settles what has been retired meanwhile.
+        """
+        self._retired.extend(ids)
+        self._settle()
+
+    def _settle(self) -> None:
+        while self._retired and self.lock.acquire(blocking=False):
+            try:
+                while self._retired:
+                    number = self._retired.popleft()
+                    self.values[number] = self.gradients[number] = self.meta[number] = 0
+                    self.slots.pop(number, None)
+                self.version += 1
+            finally:
+                self.lock.release()
+
+
+addresses = AddressTable()
+
+
+class ParameterStore:
+    """The parameters of one root collection.
+
+    `values` and `gradients` are flat arenas of the same layout, of which `used` floats are in use. Parameters
+    start on multiples of 16 floats; the gaps between them hold zeros, and every update rule maps zero with
+    gradient zero to zero. The arenas are replaced when they grow: take views anew after parameters were
+    added. Do not add parameters while another thread computes with the store.
+    """
+
+    def __init__(self) -> None:
+        self.values = aligned_zeros(FIRST_CAPACITY)
+        self.gradients = aligned_zeros(FIRST_CAPACITY)
+        self.used = 0
+        self.dense: list[DenseSlot] = []
+        self.tables: list[LookupTable] = []
+        self.lock = threading.RLock()
+        self._ids: list[int] = []
+        weakref.finalize(self, addresses.retire, self._ids).atexit = False
+
+    def add_dense(self, values: Floats) -> DenseSlot:
+        """A parameter with these values (flat, memory order)."""
+        with self.lock:
+            end = self.used + -(-len(values) // BLOCK) * BLOCK
+            self._reserve(end)
+            slot = DenseSlot(addresses.reserve(), self.used, len(values))
+            self.values[slot.offset : slot.offset + slot.size] = values
+            self._ids.append(slot.id)
+            addresses.enter(self, slot)
+            self.dense.append(slot)
+            self.used = end
+        return slot
+
+    def add_table(self, values: Floats) -> LookupTable:
+        """A look-up table that takes over this array `(rows, row size)`, made with `aligned_zeros`."""
+        with self.lock:
+            table = LookupTable(addresses.reserve(), values)
+            self._ids.append(table.id)
+            addresses.enter(self, table)
+            self.tables.append(table)
+        return table
+
+    def _reserve(self, capacity: int) -> None:
+        """Room for this many floats: capacity doubles, contents stay."""
+        if capacity <= len(self.values):
+            return
+        size = len(self.values)
+        while size < capacity:
+            size *= 2
+        values, gradients = aligned_zeros(size), aligned_zeros(size)
+        values[: self.used] = self.values[: self.used]
+        gradients[: self.used] = self.gradients[: self.used]
+        # The old arenas live until the addresses point to the new ones.
+        previous = self.values, self.gradients
+        self.values, self.gradients = values, gradients
+        addresses.move(self.dense, values, gradients)
+        del previous
+
+
+def _find(id: int) -> tuple[ParameterStore, Slot]:
+    entry = addresses.slots.get(id)
+    store, slot = (entry[0](), entry[1]()) if entry is not None else (None, None)
+    if store is None or slot is None:
+        raise StaleExpression(
+            f"parameter {id} no longer exists: its collection was garbage collected; keep a reference to the "
+            "ParameterCollection (or to one of its parameters) while a graph uses it"
+        )
+    return store, slot
+
+
+def _arrays(store: ParameterStore, slot: Slot) -> tuple[Floats, Floats]:
+    if isinstance(slot, LookupTable):
+        return slot.values.reshape(-1), slot.gradients.reshape(-1)
+    span = slice(slot.offset, slot.offset + slot.size)
+    return store.values[span], store.gradients[span]
+
+
+def owner(id: int) -> Slot:
+    """The slot or table of a parameter; raises `StaleExpression` when its collection is gone."""
+    return _find(id)[1]
+
+
+def parameter_arrays(id: int) -> tuple[Floats, Floats]:
+    """Values and gradients of a parameter: flat views, memory order, good until a parameter is added to its
+    collection.
+
+    Raises `StaleExpression` when its collection is gone.
+    """
+    return _arrays(*_find(id))

@@ -64,7 +64,8 @@ def load(folder: Path, task: str) -> Data:
         parameters = dict(file)
     starts = arrays["words_starts"].tolist()
     columns = [arrays[name].tolist() if name in arrays else [] for name in ("words", "tags", "left", "right")]
-    examples = [Example(*(column[a:b] for column in columns)) for a, b in zip(starts[:-1], starts[1:])]  # noqa: RUF007 (Python 3.8)
+    slices = [slice(a, b) for a, b in zip(starts[:-1], starts[1:])]  # noqa: RUF007 (pairwise needs Python 3.10)
+    examples = [Example(*(column[part] for column in columns)) for part in slices]
     return Data(task, examples, parameters, _spelling(arrays) if task == "chars" else {})
 
 

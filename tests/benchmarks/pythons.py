@@ -46,14 +46,19 @@ def _python_of(environment: Path) -> Path:
 
 
 def _imports_dynet(python: str) -> bool:
+    return _runs(python, "import dynet")
+
+
+def _runs(python: str, program: str) -> bool:
+    """Whether the interpreter is there and runs the program (a version manager's placeholder does not)."""
     if shutil.which(python) is None:
         return False
-    return subprocess.run([python, "-c", "import dynet"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([python, "-c", program], capture_output=True, check=False).returncode == 0
 
 
 def _make(environment: Path) -> str:
     for python in _pythons_38():
-        if shutil.which(python) is not None:
+        if _runs(python, "import ensurepip, venv"):
             subprocess.run([python, "-m", "venv", str(environment)], check=True)
             made = str(_python_of(environment))
             subprocess.run([made, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)

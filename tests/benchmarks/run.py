@@ -189,7 +189,10 @@ def main() -> None:
     chosen = options()
     data.prepare(data.cache_folder())
     print(data.figures(data.cache_folder()))
-    peers = available(chosen)
+    try:
+        peers = available(chosen)
+    except ValueError as reason:
+        raise SystemExit(str(reason)) from None
     results: list[Result] = []
     for task in chosen.tasks:
         for batch in chosen.batches or BATCHES[task]:

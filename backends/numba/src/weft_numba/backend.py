@@ -23,7 +23,7 @@ class NumbaBackend(Backend):
     capabilities = frozenset({"compiled", "custom-elementwise", "custom-gated"})
 
     def __init__(self) -> None:
-        self._limit = limit_threads(1)
+        limit_threads(1)
 
     def execution(self, graph: ComputationGraph) -> Execution:
         return NumbaExecution(graph)
@@ -37,7 +37,7 @@ class NumbaBackend(Backend):
         return float(squared_norm(store) ** 0.5)
 
     def set_threads(self, threads: int) -> None:
-        self._limit = limit_threads(threads)
+        limit_threads(threads)
 
     def info(self) -> dict[str, str]:
         return {f"BLAS {b['name']}": f"{b['version']}, {b['threads']} thread(s)" for b in blas_info()}

@@ -33,12 +33,15 @@ def blas_address(routine: str) -> int:
     return int(get_cython_function_address("scipy.linalg.cython_blas", routine))
 
 
-def limit_threads(n: int) -> Any:
-    """Let BLAS use at most `n` threads from now on; used as a context manager, restore the limit after."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+def limit_threads(n: int) -> None:
+    """Let the BLAS that SciPy exports use at most `n` threads from now on; that of NumPy keeps its own."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     blas_address("sgemm")
-    return threadpool_limits(limits=n, user_api="blas")
+    libraries = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    # Where both packages share one library, it is the only one there is.
+    for library in [one for one in libraries if "scipy.libs" in one.filepath] or libraries:
+        library.set_num_threads(n)
 
 
 def blas_info() -> list[dict[str, Any]]:

@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from . import elementwise, gated, inputs
+from . import (
+    activations,
+    elementwise,
+    gated,
+    indexing,
+    inputs,
+    list_reductions,
+    losses,
+    noise,
+    products,
+    reductions,
+    selection,
+    softmax,
+    structure,
+)
 
-__all__ = ["elementwise", "gated", "inputs"]
+__all__ = [
+    "activations",
+    "elementwise",
+    "gated",
+    "indexing",
+    "inputs",
+    "list_reductions",
+    "losses",
+    "noise",
+    "products",
+    "reductions",
+    "selection",
+    "softmax",
+    "structure",
+]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]
 from weft_core import plan as p
 from weft_core.planner import ZERO_FLOATS
+from weft_core.signature import COLUMNS, LENGTH, SCATTERS
 
 from . import registers as r
 from .cache import cached_njit
@@ -125,11 +126,12 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
 
 
 @cached_njit
-def bind(regs: Any) -> None:
-    """Write addresses into the plan's records: arenas, parameters, row lists, kernels."""
+def bind(regs: Any, backward: bool) -> None:
+    """Write addresses into the plan's records: arenas, parameters, row lists, kernels; note tables that get a gradient as a whole."""
     state = carray(integers(regs[r.R_STATE]), p.STATE)
     records = array(regs, r.R_RECORDS, r.R_RECORDS_SIZE)
     parameters, parameter_gradients = integers(regs[r.R_PARAMETERS]), integers(regs[r.R_PARAMETER_GRADIENTS])
+    meta = integers(regs[r.R_PARAMETER_META])
     lists = regs[r.R_LISTS]
     position = 0
     for _ in range(state[p.TYPES]):
@@ -140,6 +142,7 @@ def bind(regs: Any) -> None:
         records[position + p.T_CONTEXT] = regs[r.R_SELF]
         records[position + p.T_PAYLOAD_ROWS] = lists + 8 * records[position + p.T_PAYLOAD_LIST]
         views = records[position + p.T_RESULTS] + records[position + p.T_OPERANDS] + records[position + p.T_PARAMETERS]
+        whole_tables = backward and not records[position + p.T_FLAGS] & SCATTERS
         position += p.HEADER
         for _ in range(views):
             parameter = records[position + p.V_PARAMETER]
@@ -149,6 +152,8 @@ def bind(regs: Any) -> None:
                 records[position + p.V_GRADIENTS] = parameter_gradients[parameter] if needs else 0
                 records[position + p.V_ROWS] = regs[r.R_ZERO_ROWS]
                 records[position + p.V_GRADIENT_ROWS] = regs[r.R_ZERO_ROWS]
+                if whole_tables and needs and meta[parameter]:
+                    integers(meta[parameter])[3] = 1
             else:
                 records[position + p.V_VALUES] = regs[r.R_VALUES]
                 records[position + p.V_GRADIENTS] = regs[r.R_GRADIENTS] if needs else 0
@@ -162,7 +167,7 @@ def run_forward(regs_address: int, first: int) -> int:
     """Run the plan's steps from `first` on; REFERENCE when a step has no kernel (its number is in R_RESUME)."""
     regs = carray(integers(regs_address), r.REGISTERS)
     if first == 0:
-        bind(regs)
+        bind(regs, False)
     steps = integers(regs[r.R_STEPS])
     record_of = column(regs, r.R_TYPES, r.K_RECORD_OF)
     records = regs[r.R_RECORDS]
@@ -187,7 +192,7 @@ def run_backward(regs_address: int, last: int, seed: int) -> int:
     regs = carray(integers(regs_address), r.REGISTERS)
     state = integers(regs[r.R_STATE])
     if last < 0:
-        bind(regs)
+        bind(regs, True)
         zero_floats(regs[r.R_GRADIENTS] + 4 * ZERO_FLOATS, state[p.GRADIENT_TOP] - ZERO_FLOATS)
         floats(regs[r.R_GRADIENTS])[seed] = 1.0
         last = state[p.STEPS] - 1
@@ -238,7 +243,7 @@ def forget(regs_address: int) -> None:
     for j in range(state[p.STARTS]):
         start = starts[j]
         if offset[start] != p.DROPPED:
-            for k in range(rows[code[start] * p.COLUMNS + p.LENGTH]):
+            for k in range(rows[code[start] * COLUMNS + LENGTH]):
                 offset[start + k] = p.PENDING
             waiting[found] = start
             found += 1

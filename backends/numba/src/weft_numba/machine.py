@@ -43,7 +43,10 @@ class Memory:
         self.registers = np.zeros(r.REGISTERS, np.int64)
         self.address = self.registers.ctypes.data
         self.state = np.zeros(p.STATE, np.int64)
+        self.positions = np.zeros((r.POSITION_ARRAYS, 0), np.int64)
+        self.code = np.zeros(0, np.int64)
         self.growths = 0
+        self.prepared = (0, -1)
         self.registers[r.R_STATE] = self.state.ctypes.data
         self.registers[r.R_SELF] = self.address
         self.registers[r.R_SGEMM] = blas_address("sgemm")
@@ -79,12 +82,10 @@ class Memory:
         self.positions[: r.P_MARK + 1, 0] = 0
 
     def grow_positions(self, capacity: int) -> None:
-        old = getattr(self, "positions", None)
         positions = self._integers(r.R_POSITIONS, r.POSITION_ARRAYS * capacity).reshape(r.POSITION_ARRAYS, capacity)
         code = self._integers(r.R_CODE, capacity)
-        if old is not None:
-            positions[:, : old.shape[1]] = old
-            code[: len(self.code)] = self.code
+        positions[:, : len(self.code)] = self.positions
+        code[: len(self.code)] = self.code
         self.positions, self.code = positions, code
         self.offset, self.gradient_offset = positions[r.P_OFFSET], positions[r.P_GRADIENT_OFFSET]
         self.registers[r.R_CAPACITY] = capacity
@@ -222,7 +223,7 @@ class NumbaExecution(Execution):
         registers[r.R_DATA] = graph.data.buffer_info()[0]
         registers[r.R_SEED] = np.uint64(settings.seed).view(np.int64)
         registers[r.R_STREAM] = graph.number + (self.draw << 32)
-        if getattr(memory, "prepared", None) != (len(signatures), addresses.version):
+        if memory.prepared != (len(signatures), addresses.version):
             memory.prepare()
 
     def _make_room(self, status: int) -> None:

@@ -99,7 +99,7 @@ def sum_of_squares(address: int, count: int) -> float:
     total = 0.0
     for first in range(0, count, 1024):
         x = floats(address + 4 * first)
-        block = np.float32(0.0)
+        block: Any = np.float32(0.0)
         for i in range(min(1024, count - first)):
             block += x[i] * x[i]
         total += block

@@ -97,7 +97,7 @@ def reduced(gradient: Array, operand: Array, shape: Shape) -> Array:
     """Sum a gradient over the dims along which its operand was broadcast; the examples stay."""
     ndim = gradient.ndim - 1
     axes = tuple(axis for axis in range(ndim) if shape.dim(axis) == 1 and gradient.shape[axis] != 1)
-    summed = gradient.sum(axis=axes, keepdims=True)
+    summed: Array = gradient.sum(axis=axes, keepdims=True)
     return summed.reshape(shape.dims + gradient.shape[-1:])
 
 
@@ -133,8 +133,8 @@ def _function(operation: Elementwise) -> Callable[..., Expression]:
             return unary_function(operation)
         if arity == 2:
             return binary_function(operation)
-    if arity == 1 and operation.scalars and not operation.settings:
-        return _with_scalars(operation)
+    if arity == 1 and len(operation.scalars) == 1 and not operation.settings:
+        return _with_scalar(operation)
     settings = operation.settings
 
     def function(*operands: Any, **given: float) -> Expression:
@@ -157,27 +157,28 @@ def _function(operation: Elementwise) -> Callable[..., Expression]:
     return function
 
 
-def _with_scalars(operation: Elementwise) -> Callable[..., Expression]:
-    """A recorder for one operand and numbers that travel in the payload."""
+def _with_scalar(operation: Elementwise) -> Callable[..., Expression]:
+    """A recorder for one operand and a number that travels in the payload."""
     table: dict[Shape, tuple[int, Shape]] = {}
+    new = object.__new__
 
-    def function(x: Expression, *scalars: float) -> Expression:
+    def function(x: Expression, number: float) -> Expression:
         try:
             sid, shape = table[x.shape]
         except (KeyError, AttributeError):
             sid, shape, _ = operation.signature((x,))
             table[x.shape] = sid, shape
-        if len(scalars) != len(operation.scalars):
-            raise TypeError(f"{operation.name} takes an expression and {', '.join(operation.scalars)}")
-        graph = x.graph or current()
-        code = graph.code
+        result: Expression = new(Expression)
+        result.graph = graph = x.graph or current()
+        result.shape = shape
         data = graph.data
-        start = len(data)
-        data.extend(scalars)
-        index = len(code)
+        place = len(data)
+        data.append(number)
+        code = graph.code
+        result.index = len(code)
         code.append(sid)
         code.append(x.index)
-        code.extend(range(start, len(data)))
-        return Expression(graph, index, shape)
+        code.append(place)
+        return result
 
     return function

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -122,10 +122,20 @@ class NumpyExecution(Execution):
         return {"nodes": self.plan.nodes, "steps": len(self.plan.steps) // p.STEP, "types": len(self.plan.record_of)}
 
 
+class PlanTables(Protocol):
+    """What a step reads of a plan: records and row lists, in lists or integer arrays."""
+
+    @property
+    def records(self) -> Any: ...
+
+    @property
+    def lists(self) -> Any: ...
+
+
 class Step:
     """Instructions of one signature that run together: gather operands, call the reference, scatter results."""
 
-    def __init__(self, plan: Plan, record: int, start: int, count: int, data: NDArray[np.float32], stream: int) -> None:
+    def __init__(self, plan: PlanTables, record: int, start: int, count: int, data: NDArray[np.float32], stream: int) -> None:
         self.plan = plan
         self.record = record
         self.start = start
@@ -144,7 +154,8 @@ class Step:
 
     def _rows(self, k: int, field: int) -> list[int]:
         first = self.plan.records[self._view(k) + field] + self.start
-        return self.plan.lists[first : first + self.count]
+        rows: list[int] = self.plan.lists[first : first + self.count]
+        return rows
 
     def _gather(self, arena: NDArray[Any], k: int, shape: Shape, field: int = p.V_LIST) -> Array:
         """`dims + (N,)`: the rows of one view; a parameter has N = 1."""

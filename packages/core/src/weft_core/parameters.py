@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import GradientError, IndexValueError, ShapeError, WeftError
 from .expression import Expression, shaped
 from .initializers import Init, InitializerError, NumpyInitializer, as_initializer, real_array
+from .ops.inputs import LookupExpression, lookup, lookup_batch
 from .shape import Shape, as_dims, shape_of
 from .store import DenseSlot, Floats, LookupTable, ParameterStore, aligned_zeros, parameter_arrays
 
-if TYPE_CHECKING:
-    from .ops.inputs import LookupExpression
 
 
 class ParameterNameError(WeftError, RuntimeError, ValueError):
@@ -61,6 +60,13 @@ class ParameterExpression(Expression):
                 "npvalue()"
             )
         return float(parameter_arrays(self.shape.parameter)[0][0])
+
+    def backward(self, full: bool = False) -> None:
+        """Add 1 to the gradient of a parameter with one element; raises ValueError when it has more."""
+        if self.shape.total != 1:
+            raise ValueError(f"backward() starts from one number, this parameter has shape {self.shape}; sum it first")
+        if self.shape.trainable:
+            parameter_arrays(self.shape.parameter)[1][0] += 1
 
     def gradient(self) -> NDArray[np.float64]:
         """The gradient accumulated since the last update, shaped like `npvalue()`.
@@ -137,7 +143,7 @@ class StoredParameter(ParameterExpression):
         return self._slot.updated
 
     def set_updated(self, b: bool) -> None:
-        """Freeze (False) or free it: trainers skip a frozen parameter, whose gradient goes on accumulating."""
+        """Freeze (False) or free it: trainers skip a frozen parameter, whose gradient still accumulates."""
         self._slot.updated = bool(b)
 
 
@@ -222,17 +228,15 @@ class LookupParameters(StoredParameter):
 
     def __getitem__(self, index: int) -> LookupExpression:
         """Row `index`; raises `IndexValueError`, an IndexError, for a row that the table does not have."""
-        from .ops.inputs import lookup
-
-        return lookup(self, self._row(index))
+        if index.__class__ is not int or not 0 <= index < self.rows:
+            index = self._row(index)
+        return lookup(self, index)
 
     def __iter__(self) -> Iterator[Expression]:
         return (self[i] for i in range(self.rows))
 
     def batch(self, indices: Iterable[int]) -> LookupExpression:
         """These rows as one batch, one example per index."""
-        from .ops.inputs import lookup_batch
-
         return lookup_batch(self, indices)
 
     def expr(self, update: bool = True) -> ParameterExpression:
@@ -450,9 +454,7 @@ class ParameterCollection:
         return list(self._parameters)
 
     def lookup_parameters_list(self) -> list[LookupParameters]:
-        """All look-up tables, those of subcollections included, in the order of creation; the same objects in
-        every call.
-        """
+        """All look-up tables, those of subcollections included, as `parameters_list` gives parameters."""
         return list(self._lookups)
 
     def parameter_count(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .errors import ShapeError
 
@@ -72,12 +73,12 @@ def shape_of(dims: Sequence[int], batch: int = 1) -> Shape:
     return shape
 
 
-def as_dims(dim: int | Sequence[int]) -> tuple[int, ...]:
+def as_dims(dim: Any) -> tuple[int, ...]:
     """Dims from a number (a vector's length) or a sequence of sizes."""
-    if isinstance(dim, (int, float)) or hasattr(dim, "__index__"):
-        return (int(dim),)  # type: ignore[arg-type]
     if isinstance(dim, str):
         raise TypeError(f"dims must be an int or a sequence of ints, got the str {dim!r}")
+    if isinstance(dim, (int, float)) or not hasattr(dim, "__len__"):
+        return (int(dim),)
     return tuple(int(d) for d in dim)
 
 

@@ -17,6 +17,7 @@ SOURCE = 1  # a trainable parameter takes part: gradients start here
 BLOCKS = 2  # no gradient passes to the operands
 ALIAS = 4  # value and gradient are the memory of operand 0's, shifted: nothing is executed
 WHOLE = 8  # has work for all rows of a type at once: a prologue and an epilogue step
+SCATTERS = 16  # gradients go to rows of its look-up table, not to the whole table
 
 # Columns of `SignatureTable.rows`.
 LENGTH, OPERANDS, PARAMETERS, PAYLOAD, RESULTS, BATCH, FLAGS, ENTRIES, ALIAS_SHIFT, ALIAS_STEP = range(10)
@@ -56,6 +57,8 @@ class Signature:
         self.parameters = parameters
         if any(shape.trainable for shape in operands + parameters) and not flags & BLOCKS:
             flags |= SOURCE
+        if operation.scatters:
+            flags |= SCATTERS
         self.flags = flags
         self.length = max(1 + len(operands) + payload, len(results) + len(saved))
         self.id = signatures.add(self, alias)

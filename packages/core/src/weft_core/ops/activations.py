@@ -18,7 +18,9 @@ sqrt = elementwise("sqrt", "sqrt(x)", dx="dy / (2 * y)", doc="The gradient is in
 exp = elementwise("exp", "exp(x)", dx="dy * y")
 log = elementwise("log", "log(x)", dx="dy / x")
 abs = elementwise("abs", "abs(x)", dx="dy * sign(x)", doc="The gradient at 0 is 0.")
-erf = elementwise("erf", "erf(x)", dx="dy * 1.1283791670955126 * exp(-x * x)", doc="dx: 2 / sqrt(pi) exp(-x^2).")
+erf = elementwise(
+    "erf", "erf(x)", dx="dy * 1.1283791670955126 * exp(-x * x)", doc="dx: 2 / sqrt(pi) exp(-x^2)."
+)
 lgamma = elementwise("lgamma", "lgamma(x)", dx="dy * digamma(x)")
 
 sin = elementwise("sin", "sin(x)", dx="dy * cos(x)")
@@ -34,9 +36,14 @@ acosh = elementwise("acosh", "acosh(x)", dx="dy / sqrt(x * x - 1)")
 atanh = elementwise("atanh", "atanh(x)", dx="dy / (1 - x * x)")
 
 tanh = elementwise("tanh", "tanh(x)", dx="dy * (1 - y * y)")
-logistic = elementwise("logistic", "logistic(x)", dx="dy * y * (1 - y)", doc="1 / (1 + exp(-x)), without overflow.")
+logistic = elementwise(
+    "logistic", "logistic(x)", dx="dy * y * (1 - y)", doc="1 / (1 + exp(-x)), without overflow."
+)
 log_sigmoid = elementwise(
-    "log_sigmoid", "minimum(x, 0) - log1p(exp(-abs(x)))", dx="dy * logistic(-x)", doc="ln logistic(x), without overflow."
+    "log_sigmoid",
+    "minimum(x, 0) - log1p(exp(-abs(x)))",
+    dx="dy * logistic(-x)",
+    doc="ln logistic(x), without overflow.",
 )
 softsign = elementwise("softsign", "x / (1 + abs(x))", dx="dy / ((1 + abs(x)) * (1 + abs(x)))")
 rectify = elementwise("rectify", "maximum(x, 0)", dx="dy if x > 0 else 0", doc="The gradient at 0 is 0.")
@@ -50,30 +57,40 @@ selu = elementwise(
     doc="Klambauer, Unterthiner, Mayr, Hochreiter 2017.",
 )  # fmt: skip
 silu = elementwise(
-    "silu", "x * logistic(beta * x)", dx="dy * (logistic(beta * x) + beta * y * (1 - logistic(beta * x)))", beta=1.0,
+    "silu", "x * logistic(beta * x)", beta=1.0,
+    dx="dy * (logistic(beta * x) + beta * y * (1 - logistic(beta * x)))",
     doc="Elfwing, Uchibe, Doya 2018.",
 )  # fmt: skip
 
 ZERO, STRAIGHT_THROUGH = "zero_gradient", "straight_through_gradient"
 
 
-def _by_mode(modes: dict[str, Callable[[Expression], Expression]], name: str, doc: str) -> Callable[[Expression, str], Expression]:
+def _by_mode(
+    modes: dict[str, Callable[[Expression], Expression]], name: str, doc: str
+) -> Callable[[Expression, str], Expression]:
     """A function whose second argument chooses between the two gradients."""
 
     def function(x: Expression, gradient_mode: str) -> Expression:
         try:
             operation = modes[gradient_mode]
         except KeyError:
-            raise ValueError(f"{name}: gradient_mode is {ZERO!r} or {STRAIGHT_THROUGH!r}, got {gradient_mode!r}") from None
+            raise ValueError(
+                f"{name}: gradient_mode must be {ZERO!r} or {STRAIGHT_THROUGH!r}, got {gradient_mode!r}"
+            ) from None
         return operation(x)
 
-    name_function(function, name, f"{doc} The gradient is 0 ({ZERO!r}) or that of the identity ({STRAIGHT_THROUGH!r}).")
+    name_function(
+        function, name, f"{doc} The gradient is 0 ({ZERO!r}) or that of the identity ({STRAIGHT_THROUGH!r})."
+    )
     return function
 
 
 def _rounding(name: str, formula: str, doc: str) -> Callable[[Expression, str], Expression]:
     """One elementwise operation for each gradient mode."""
-    modes = {mode: elementwise(f"{name}_{mode}", formula, dx=dx) for mode, dx in ((ZERO, "0 * dy"), (STRAIGHT_THROUGH, "dy"))}
+    modes = {
+        mode: elementwise(f"{name}_{mode}", formula, dx=dx)
+        for mode, dx in ((ZERO, "0 * dy"), (STRAIGHT_THROUGH, "dy"))
+    }
     return _by_mode(modes, name, doc)
 
 
@@ -88,7 +105,13 @@ class Argmax(Operation):
     name = "argmax"
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        return Signature(self, operands, attributes, (shape_of(operands[0].dims, operands[0].batch),), flags=BLOCKS if attributes == (ZERO,) else 0)
+        return Signature(
+            self,
+            operands,
+            attributes,
+            (shape_of(operands[0].dims, operands[0].batch),),
+            flags=BLOCKS if attributes == (ZERO,) else 0,
+        )
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         x = operands[0]

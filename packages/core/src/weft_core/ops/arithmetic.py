@@ -34,13 +34,13 @@ def cdiv(x: Expression, y: Expression) -> Expression:
 
 
 def pow(x: Expression, y: Expression | float) -> Expression:
-    """`x ** y`; y is a number or an expression of one element.
+    """`x ** y`; y is a number or an expression of one element (per example).
 
     dx = y x**(y-1), dy = sum of x**y ln x (nan for x <= 0).
     """
     if isinstance(y, Expression):
-        if y.shape.total != 1:
-            raise ShapeError(f"pow: the exponent must have one element, got shape {y.shape}")
+        if y.shape.size != 1:
+            raise ShapeError(f"pow: the exponent must have one element per example, got shape {y.shape}")
         return power(x, y)
     return power_number(x, _number(y))
 
@@ -95,13 +95,20 @@ def _operator(name: str, with_number: Callable[[Expression, float], Expression])
 
 
 def _multiply(x: Expression, y: Any) -> Expression:
+    kind = y.__class__
+    if kind is float or kind is int:
+        return scale(x, y)
     if isinstance(y, Expression):
         return multiply(x, y)
     return scale(x, _number(y))
 
 
 def _reflected(function: Callable[[Expression, float], Expression]) -> Callable[[Expression, Any], Expression]:
-    return lambda x, y: function(x, _number(y))
+    def operator(x: Expression, y: Any) -> Expression:
+        kind = y.__class__
+        return function(x, y if kind is float or kind is int else _number(y))
+
+    return operator
 
 
 def _power(x: Expression, y: Any) -> Expression:

@@ -17,7 +17,7 @@ from .selection import pick, pick_batch_elems, pick_range, select
 
 
 class StridedSelect(Operation):
-    """Every s-th position of each axis. Attributes: first positions, ends (excluded) and strides, one per axis."""
+    """Every s-th position of each axis. Attributes: first positions, ends (excluded), strides of all axes."""
 
     name = "strided_select"
 
@@ -27,7 +27,7 @@ class StridedSelect(Operation):
 
     def slices(self, attributes: tuple[Attribute, ...]) -> tuple[slice, ...]:
         """One slice per axis."""
-        return tuple(slice(*bounds) for bounds in zip(*attributes, strict=True))  # type: ignore[arg-type]
+        return tuple(slice(*bounds) for bounds in zip(*attributes, strict=True))
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         return (operands[0][self.slices(call.attributes)],)
@@ -86,15 +86,18 @@ def select_ranges(x: Expression, ranges: Sequence[range]) -> Expression:
 
 
 def part(x: Expression, key: Any) -> Expression:
-    """`x[i]` picks on the first axis, `x[a:b:c]` takes a range of it; a tuple has one entry per axis, then one for the batch.
+    """`x[i]` picks on the first axis, `x[a:b:c]` takes a range of it; a tuple has one entry per axis.
 
-    Integers pick, and their axis disappears; slices keep their axis. Negative numbers count from the end, as in Python.
+    The entry after the last axis is for the batch. Integers pick, and their axis disappears; slices keep it.
+    Negative numbers count from the end.
     Raises `IndexValueError` outside of an axis, `ShapeError` for an empty range, TypeError for any other key.
     """
     entries = key if isinstance(key, tuple) else (key,)
     sizes = (*x.shape.dims, x.shape.batch)
     if len(entries) > len(sizes):
-        raise IndexValueError(f"[{len(entries)} entries] of an expression of shape {x.shape}; it has {len(sizes)} with the batch")
+        raise IndexValueError(
+            f"[{len(entries)} entries] of shape {x.shape}, which takes at most {len(sizes)} with the batch"
+        )
     chosen = [_positions(entry, size, x.shape) for entry, size in zip(entries, sizes)]
     chosen += [range(size) for size in sizes[len(entries) :]]
     examples = chosen.pop()
@@ -121,22 +124,33 @@ def _positions(entry: Any, size: int, shape: Shape) -> int | range:
     if isinstance(entry, slice):
         positions = range(size)[entry]
         if not positions:
-            raise ShapeError(f"the slice {entry.start}:{entry.stop}:{entry.step} of an axis of size {size} of {shape} is empty")
+            raise ShapeError(
+                f"slice {entry.start}:{entry.stop}:{entry.step} of an axis of size {size} of {shape} is empty"
+            )
         return positions
     try:
         position = as_index(entry)
     except TypeError:
-        raise TypeError(f"an expression is indexed with integers and slices, got {type(entry).__name__}") from None
+        raise TypeError(
+            f"an expression is indexed with integers and slices, got {type(entry).__name__}"
+        ) from None
     if not -size <= position < size:
-        raise IndexValueError(f"index {position} is outside of an axis of size {size} of {shape}; use {-size} to {size - 1}")
+        raise IndexValueError(
+            f"index {position} is outside of an axis of size {size} of {shape}; use {-size} to {size - 1}"
+        )
     return position % size
 
 
 def _item(x: Expression, key: Any) -> Expression:
-    """The frequent case, one position of the first axis, without detours."""
-    if key.__class__ is int and 0 <= key < x.shape.dims[0]:
+    """The frequent cases, a position and a range of the first axis, without detours."""
+    kind, size = key.__class__, x.shape.dims[0]
+    if kind is int and 0 <= key < size:
         return pick(x, key)
+    if kind is slice:
+        start, stop, step = key.indices(size)
+        if step == 1 and 0 < stop - start < size:
+            return pick_range(x, start, stop)
     return part(x, key)
 
 
-Expression.__getitem__ = _item  # type: ignore[attr-defined]
+setattr(Expression, "__getitem__", _item)  # noqa: B010 - the class is closed to typed assignment

@@ -118,7 +118,7 @@ class LookupExpression(Expression):
 
     def set(self, index: int | Sequence[int]) -> None:
         """Look up another row (or as many other rows as before)."""
-        ids = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)  # type: ignore[arg-type]
+        ids: list[Any] = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)
         if len(ids) != self.shape.batch:
             raise ShapeError(f"set() of a look-up of {self.shape.batch} rows needs as many row ids, got {len(ids)}")
         graph = self._graph()
@@ -229,10 +229,10 @@ def ones(dim: int | Sequence[int], batch_size: int = 1) -> InputExpression:
     return constant(dim, 1.0, batch_size)
 
 
-def one_hot(d: int, idx: int | Sequence[int], device: str = "") -> InputExpression:
+def one_hot(d: int, idx: Any, device: str = "") -> InputExpression:
     """The vector `{d}` with 1 at `idx`; a list of indices gives a batch of them."""
     single = isinstance(idx, int) or hasattr(idx, "__index__")
-    ids = [idx] if single else list(idx)  # type: ignore[arg-type, list-item]
+    ids: list[Any] = [idx] if single else list(idx)
     values = np.zeros((len(ids), d), np.float32)
     values[range(len(ids)), check_indices("one_hot", ids, d)] = 1
     return record_input(current(), shape_of((d,), len(ids)), values.tobytes())

@@ -52,6 +52,7 @@ def matrices(operands: Sequence[Array]) -> list[Array]:
 
 
 matrix_product = MatrixProduct()
+_new = object.__new__
 _multiply = binary_function(matrix_product)
 _affine_products: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
 
@@ -68,12 +69,14 @@ def multiply(x: Expression, y: Expression) -> Expression:
             return _multiply(x, y)
         signature = affine.bind((y.shape,), (), (shape,), None)
         sid, result = _affine_products[shape, y.shape] = signature.id, signature.results[0]
-    graph = y.graph
+    product: Expression = _new(Expression)
+    product.graph = graph = y.graph
+    product.shape = result
     code = graph.code
-    index = len(code)
+    product.index = len(code)
     code.append(sid)
     code.append(y.index)
-    return Expression(graph, index, result)
+    return product
 
 
 _affine_forms: dict[tuple[Shape, ...], tuple[int, Shape]] = {}
@@ -85,22 +88,26 @@ def affine_transform(exprs: Sequence[Expression]) -> Expression:
     With parameters as e0, e1, e3, ... this is one instruction. A result of one column is a vector.
     Raises ValueError for an even number of expressions, `ShapeError` where rows and columns do not fit.
     """
-    key = tuple([x.shape for x in exprs])
+    if len(exprs) == 3:
+        bias, weight, operand = exprs
+        key: tuple[Shape, ...] = (bias.shape, weight.shape, operand.shape)
+    else:
+        key = tuple([x.shape for x in exprs])
     try:
         sid, shape = _affine_forms[key]
     except KeyError:
         return _affine_slow(exprs, key)
-    operands = exprs[2::2]
-    graph = operands[0].graph
-    for x in operands:
-        if x.graph is not graph:
-            graph = graph_of("affine_transform", operands)
+    result: Expression = _new(Expression)
+    result.graph = graph = exprs[2].graph
+    result.shape = shape
     code = graph.code
-    index = len(code)
+    result.index = len(code)
+    if len(key) > 3:
+        graph_of("affine_transform", exprs[2::2])
     code.append(sid)
-    for x in operands:
+    for x in exprs[2::2]:
         code.append(x.index)
-    return Expression(graph, index, shape)
+    return result
 
 
 def _affine_slow(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Expression:

@@ -1,22 +1,22 @@
-"""Reductions over axes, batches and lists of expressions."""
+"""Reductions over elements, axes and batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..elementwise import elementwise
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation, name_function, unary_function
-from ..shape import Shape, common_batch, drop_axis, shape_of
+from ..operation import Array, Attribute, Call, Operation, unary_function
+from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
 from .activations import sqrt, square
 from .arithmetic import power_number, scale, subtract
-from .selection import check_axis
-from .structure import check_list, list_function, reshape
+from .attributes import integer
+from .axes import check_axis
+from .structure import reshape
 
 
 class SumElements(Operation):
@@ -45,12 +45,12 @@ class SumAxes(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         (x,) = operands
         for axis in attributes:
-            check_axis(self.name, x, int(axis))
+            check_axis(self.name, x, integer(axis))
         dims = tuple(size for axis, size in enumerate(x.dims) if axis not in attributes)
         return Signature(self, operands, attributes, (shape_of(dims or (1,), x.batch),))
 
     def _axes(self, call: Call) -> tuple[int, ...]:
-        return tuple(int(axis) for axis in call.attributes)
+        return tuple(integer(axis) for axis in call.attributes)
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         return (operands[0].sum(axis=self._axes(call)).reshape((*call.signature.results[0].dims, -1)),)
@@ -89,16 +89,16 @@ class CumulativeSum(Operation):
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         (x,) = operands
-        check_axis(self.name, x, int(attributes[0]))
+        check_axis(self.name, x, integer(attributes[0]))
         return Signature(self, operands, attributes, (shape_of(x.dims, x.batch),))
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        return (np.cumsum(operands[0], axis=int(call.attributes[0])),)
+        return (np.cumsum(operands[0], axis=integer(call.attributes[0])),)
 
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
     ) -> tuple[Array | None, ...]:
-        axis = int(call.attributes[0])
+        axis = integer(call.attributes[0])
         return (np.flip(np.cumsum(np.flip(gradients[0], axis), axis=axis), axis),)
 
 
@@ -106,29 +106,31 @@ class AxisReduction(Operation):
     """A reduction along one axis, the attribute, which disappears."""
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        (x,), axis = operands, int(attributes[0])
+        (x,), axis = operands, integer(attributes[0])
         check_axis(self.name, x, axis)
         return Signature(self, operands, attributes, (shape_of(drop_axis(x.dims, axis), x.batch),))
 
     def kept(self, call: Call, reduced: Array) -> Array:
         """A result or its gradient with the axis still there, of size 1."""
-        dims, axis = call.signature.operands[0].dims, int(call.attributes[0])
+        dims, axis = call.signature.operands[0].dims, integer(call.attributes[0])
         return reduced.reshape((*dims[:axis], 1, *dims[axis + 1 :], -1))
 
 
 class Extreme(AxisReduction):
     """Maximum or minimum along one axis; the gradient goes to the first position that has it."""
 
-    def __init__(self, name: str, first: Callable[..., Array]) -> None:
+    def __init__(self, name: str, first: Callable[..., NDArray[np.intp]]) -> None:
         super().__init__(name)
         self.first = first
 
-    def _positions(self, call: Call, x: Array) -> Array:
-        axis = int(call.attributes[0])
+    def _positions(self, call: Call, x: Array) -> NDArray[np.intp]:
+        axis = integer(call.attributes[0])
         return np.expand_dims(self.first(x, axis=axis), axis)
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        found = np.take_along_axis(operands[0], self._positions(call, operands[0]), int(call.attributes[0]))
+        found = np.take_along_axis(
+            operands[0], self._positions(call, operands[0]), integer(call.attributes[0])
+        )
         return (found.reshape((*call.signature.results[0].dims, -1)),)
 
     def backward(
@@ -136,7 +138,7 @@ class Extreme(AxisReduction):
     ) -> tuple[Array | None, ...]:
         dy = self.kept(call, gradients[0])
         dx = np.zeros((*call.signature.operands[0].dims, dy.shape[-1]), dy.dtype)
-        np.put_along_axis(dx, self._positions(call, operands[0]), dy, int(call.attributes[0]))
+        np.put_along_axis(dx, self._positions(call, operands[0]), dy, integer(call.attributes[0]))
         return (dx,)
 
 
@@ -146,7 +148,7 @@ class LogSumExpAxis(AxisReduction):
     name = "logsumexp_dim"
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        y = np.logaddexp.reduce(operands[0], axis=int(call.attributes[0]))
+        y = np.logaddexp.reduce(operands[0], axis=integer(call.attributes[0]))
         return (y.reshape((*call.signature.results[0].dims, -1)),)
 
     def backward(
@@ -155,64 +157,135 @@ class LogSumExpAxis(AxisReduction):
         return (self.kept(call, gradients[0]) * np.exp(operands[0] - self.kept(call, results[0])),)
 
 
-class ListReduction(Operation):
-    """A reduction of a list of expressions, element by element; missing trailing axes have size 1, a batch of 1 is repeated."""
-
-    def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        if len({without_trailing_ones(x.dims) for x in operands}) > 1:
-            raise ShapeError(
-                f"{self.name}: operands {' and '.join(map(repr, operands))} must have equal dims; reshape or broadcast them first"
-            )
-        return Signature(self, operands, attributes, (shape_of(operands[0].dims, common_batch(self.name, operands)),))
-
-    def stacked(self, call: Call, operands: tuple[Array, ...]) -> Array:
-        """Operands along a new first axis."""
-        dims, examples = call.signature.results[0].dims, max(x.shape[-1] for x in operands)
-        return np.stack([np.broadcast_to(x.reshape((*dims, -1)), (*dims, examples)) for x in operands])
-
-    def split(self, call: Call, gradient: Array) -> tuple[Array, ...]:
-        """Gradients of the operands from their stack."""
-        return tuple(d.reshape((*x.dims, -1)) for d, x in zip(gradient, call.signature.operands, strict=True))
+_sum_axes, _cumsum, _logsumexp_dim = SumAxes(), CumulativeSum(), LogSumExpAxis()
+_max_dim, _min_dim = Extreme("max_dim", np.argmax), Extreme("min_dim", np.argmin)
+_sum_elems = unary_function(SumElements())
+_sum_batches = unary_function(SumBatches())
 
 
-class SumList(ListReduction):
-    """`x_0 + x_1 + ...`."""
-
-    name = "esum"
-
-    def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        return (self.stacked(call, operands).sum(axis=0),)
-
-    def backward(
-        self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
-    ) -> tuple[Array | None, ...]:
-        return self.split(call, np.broadcast_to(gradients[0], (len(operands), *gradients[0].shape)))
+def sum_elems(x: Expression) -> Expression:
+    """Sum of all elements, `{1}` per example."""
+    return _sum_elems(x)
 
 
-class MaximumList(ListReduction):
-    """`max(x_0, x_1, ...)`; the gradient goes to the first operand that has it."""
-
-    name = "emax"
-
-    def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        return (self.stacked(call, operands).max(axis=0),)
-
-    def backward(
-        self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
-    ) -> tuple[Array | None, ...]:
-        first = self.stacked(call, operands).argmax(axis=0)
-        return self.split(call, np.stack([gradients[0] * (first == k) for k in range(len(operands))]))
+def sum_batches(x: Expression) -> Expression:
+    """Sum over the batch; the dims stay."""
+    return _sum_batches(x)
 
 
-class LogSumExpList(ListReduction):
-    """`ln(exp(x_0) + exp(x_1) + ...)`."""
+def sum_dim(x: Expression, d: Sequence[int], b: bool = False, n: int = 0) -> Expression:
+    """Sum over the axes `d`, which disappear, and over the batch where `b` is true.
 
-    name = "logsumexp"
+    `n` is ignored, as in DyNet.
 
-    def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        return (np.logaddexp.reduce(self.stacked(call, operands), axis=0),)
+    Raises `ShapeError` for an axis that x does not have, or one named twice, or nothing to sum over.
+    """
+    axes = tuple(sorted(int(axis) for axis in d))
+    if len(set(axes)) != len(axes) or not (axes or b):
+        raise ShapeError(
+            f"sum over the axes {list(d)} of {x.shape}: name each axis once, or set b=True for the batch"
+        )
+    if axes:
+        x = _sum_axes.record((x,), axes)
+    return _sum_batches(x) if b else x
 
-    def backward(
-        self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
-    ) -> tuple[Array | None, ...]:
-        return self.split(call, gradients[0] * np.exp(self.stacked(call, operands) - results[0]))
+
+def cumsum(x: Expression, d: int = 0) -> Expression:
+    """Running sums along axis `d`; an axis past the last has size 1.
+
+    Raises `ShapeError` for a negative axis.
+    """
+    if d >= len(x.shape.dims):
+        return x
+    return _cumsum.record((x,), (int(d),))
+
+
+def mean_elems(x: Expression) -> Expression:
+    """Mean of all elements, `{1}` per example."""
+    return scale(_sum_elems(x), 1 / x.shape.size)
+
+
+def mean_batches(x: Expression) -> Expression:
+    """Mean over the batch; the dims stay."""
+    return scale(_sum_batches(x), 1 / x.shape.batch)
+
+
+def mean_dim(x: Expression, d: Sequence[int], b: bool, n: int = 0) -> Expression:
+    """Mean over the axes `d`, which disappear, and over the batch where `b` is true.
+
+    `n` above 0 is the divisor instead of the number of elements. Raises `ShapeError` as `sum_dim` does.
+    """
+    total = sum_dim(x, d, b)
+    return scale(total, 1 / (n or x.shape.total // total.shape.total))
+
+
+def moment_elems(x: Expression, r: int) -> Expression:
+    """Mean of `x^r` over all elements (not centred), `{1}` per example. Raises ValueError for r < 1."""
+    return mean_elems(_raised(x, r))
+
+
+def moment_batches(x: Expression, r: int) -> Expression:
+    """Mean of `x^r` over the batch (not centred). Raises ValueError for r < 1."""
+    return mean_batches(_raised(x, r))
+
+
+def moment_dim(x: Expression, d: Sequence[int], r: int, b: bool, n: int = 0) -> Expression:
+    """Mean of `x^r` (not centred) over the axes `d` and, where `b` is true, the batch.
+
+    `n` above 0 is the divisor instead of the number of elements. Raises ValueError for r < 1,
+    `ShapeError` as `sum_dim` does.
+    """
+    return mean_dim(_raised(x, r), d, b, n)
+
+
+def _raised(x: Expression, r: int) -> Expression:
+    if r < 1:
+        raise ValueError(f"a moment is of order 1 or more, got r={r}")
+    if r == 1:
+        return x
+    return square(x) if r == 2 else power_number(x, r)
+
+
+def std_elems(x: Expression) -> Expression:
+    """`sqrt(mean((x - mean(x))^2))` of all elements, `{1}` per example; the gradient at 0 is nan."""
+    return sqrt(mean_elems(square(subtract(x, mean_elems(x)))))
+
+
+def std_batches(x: Expression) -> Expression:
+    """Standard deviation over the batch; the dims stay. The gradient at 0 is nan."""
+    return sqrt(mean_batches(square(subtract(x, mean_batches(x)))))
+
+
+def std_dim(x: Expression, d: Sequence[int], b: bool, n: int = 0) -> Expression:
+    """Standard deviation over the axes `d`, which disappear, and over the batch where `b` is true.
+
+    The gradient at 0 is nan; `n` is ignored, as in DyNet. Raises `ShapeError` as `sum_dim` does.
+    """
+    mean = mean_dim(x, d, b)
+    kept = tuple(1 if axis in d else size for axis, size in enumerate(x.shape.dims))
+    centred = subtract(x, reshape(mean, kept, mean.shape.batch))
+    return sqrt(mean_dim(square(centred), d, b))
+
+
+def max_dim(x: Expression, d: int = 0) -> Expression:
+    """Maximum along axis `d`, which disappears; the gradient goes to the first position that has it.
+
+    Raises `ShapeError` for an axis that x does not have.
+    """
+    return _max_dim.record((x,), (int(d),))
+
+
+def min_dim(x: Expression, d: int = 0) -> Expression:
+    """Minimum along axis `d`, which disappears; the gradient goes to the first position that has it.
+
+    Raises `ShapeError` for an axis that x does not have.
+    """
+    return _min_dim.record((x,), (int(d),))
+
+
+def logsumexp_dim(x: Expression, d: int = 0) -> Expression:
+    """`ln sum exp(x)` along axis `d`, which disappears, without overflow.
+
+    Raises `ShapeError` for an axis that x does not have.
+    """
+    return _logsumexp_dim.record((x,), (int(d),))

@@ -1,4 +1,4 @@
-"""Parts of a value: elements, ranges, rows, columns, examples. Indices travel in the payload of an instruction."""
+"""Parts of a value: elements, ranges, rows, columns, examples. Indices travel in the payload."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IndexValueError, ShapeError
+from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
 from ..operation import Array, Attribute, Call, Operation
 from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
+from .attributes import integer
+from .axes import check_axis, is_slowest, resized, stride
 from .inputs import check_indices
 from .structure import memory_flags
 
@@ -25,7 +27,7 @@ class AlongAxis(Operation):
         raise NotImplementedError
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        axis = int(call.attributes[0])
+        axis = integer(call.attributes[0])
         x, positions = np.moveaxis(operands[0], (axis, -1), (0, 1)), self.positions(call)
         shared = np.zeros_like(positions) if x.shape[1] == 1 else np.arange(positions.shape[1])
         taken = np.moveaxis(x[positions, shared], (0, 1), (axis, -1))
@@ -34,7 +36,7 @@ class AlongAxis(Operation):
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
     ) -> tuple[Array | None, ...]:
-        axis = int(call.attributes[0])
+        axis = integer(call.attributes[0])
         positions, dims = self.positions(call), call.signature.operands[0].dims
         dx = np.zeros((*dims, positions.shape[1]), gradients[0].dtype)
         dy = gradients[0].reshape((*dims[:axis], len(positions), *dims[axis + 1 :], -1))
@@ -48,15 +50,17 @@ class AlongAxis(Operation):
 
 
 class Pick(AlongAxis):
-    """One position of an axis, which disappears. Attributes: the axis, and whether there is an index per example."""
+    """One position of an axis, which disappears. Attributes: the axis, and the number of indices."""
 
     name = "pick"
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        (x,), (axis, examples) = operands, (int(a) for a in attributes)
+        (x,), (axis, examples) = operands, (integer(a) for a in attributes)
         check_axis(self.name, x, axis)
         if x.batch != 1 and examples not in (1, x.batch):
-            raise ShapeError(f"pick_batch: {examples} indices for {x}; give one index per example, or an operand of batch 1")
+            raise ShapeError(
+                f"pick_batch: {examples} indices for {x}; give one per example, or an operand of batch 1"
+            )
         result = shape_of(drop_axis(x.dims, axis), max(x.batch, examples))
         return Signature(
             self, operands, attributes, (result,), payload=examples,
@@ -73,7 +77,7 @@ class PickRange(AlongAxis):
     name = "pick_range"
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        (x,), (axis, size) = operands, (int(a) for a in attributes)
+        (x,), (axis, size) = operands, (integer(a) for a in attributes)
         result = shape_of(resized(x, axis, size), x.batch)
         return Signature(
             self, operands, attributes, (result,), payload=1,
@@ -81,7 +85,7 @@ class PickRange(AlongAxis):
         )  # fmt: skip
 
     def positions(self, call: Call) -> NDArray[np.int64]:
-        return call.indices()[None] + np.arange(int(call.attributes[1]))[:, None]
+        return call.indices()[None] + np.arange(integer(call.attributes[1]), dtype=np.int64)[:, None]
 
 
 class Select(AlongAxis):
@@ -90,8 +94,10 @@ class Select(AlongAxis):
     name = "select"
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        (x,), (axis, size) = operands, (int(a) for a in attributes)
-        return Signature(self, operands, attributes, (shape_of(resized(x, axis, size), x.batch),), payload=size)
+        (x,), (axis, size) = operands, (integer(a) for a in attributes)
+        return Signature(
+            self, operands, attributes, (shape_of(resized(x, axis, size), x.batch),), payload=size
+        )
 
     def positions(self, call: Call) -> NDArray[np.int64]:
         return np.repeat(call.payload.T, call.batch, axis=1)
@@ -104,7 +110,7 @@ class PickBatchElements(Operation):
     per_node = True
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        (x,), size = operands, int(attributes[0])
+        (x,), size = operands, integer(attributes[0])
         return Signature(
             self, operands, attributes, (shape_of(x.dims, size),), payload=size,
             flags=memory_flags(x, size == 1), alias=(0, x.size),
@@ -119,27 +125,6 @@ class PickBatchElements(Operation):
         dx = np.zeros_like(operands[0])
         np.add.at(np.moveaxis(dx, -1, 0), call.payload[0], np.moveaxis(gradients[0], -1, 0))
         return (dx,)
-
-
-def check_axis(name: str, x: Shape, axis: int) -> None:
-    """Raise `ShapeError` unless x has this axis."""
-    if not 0 <= axis < len(x.dims):
-        raise ShapeError(f"{name}: axis {axis} of {x}; its axes are 0 to {len(x.dims) - 1}")
-
-
-def stride(x: Shape, axis: int) -> int:
-    """How many floats one step along an axis is."""
-    return shape_of(x.dims[:axis]).size
-
-
-def is_slowest(x: Shape, axis: int) -> bool:
-    """Whether neighbours on this axis lie side by side in memory: no axis after it has more than one position."""
-    return all(size == 1 for size in x.dims[axis + 1 :])
-
-
-def resized(x: Shape, axis: int, size: int) -> tuple[int, ...]:
-    """Dims with another size of one axis."""
-    return (*x.dims[:axis], size, *x.dims[axis + 1 :])
 
 
 _pick, _pick_range, _select = Pick(), PickRange(), Select()
@@ -160,9 +145,11 @@ class PickExpression(Expression):
 
         Raises `IndexValueError` outside of the axis, `ShapeError` for another number of positions.
         """
-        chosen = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)  # type: ignore[arg-type]
+        chosen = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)
         if len(chosen) != self.indices:
-            raise ShapeError(f"set_index() of a pick of {self.indices} positions got {len(chosen)}; give as many as before")
+            raise ShapeError(
+                f"set_index() of a pick of {self.indices} positions got {len(chosen)}; give as many as before"
+            )
         graph = self._graph()
         graph.check(self.index)
         for k, position in enumerate(check_indices("pick", chosen, self.choices)):
@@ -224,18 +211,42 @@ def checked(name: str, x: Expression, axis: int, indices: Iterable[int]) -> list
     return ids
 
 
+_ranges: dict[tuple[Shape, int, int], tuple[int, Shape, int]] = {}
+
+
 def pick_range(x: Expression, s: int, e: int, d: int = 0) -> Expression:
     """Positions `s` to `e - 1` of axis `d`.
 
     Raises `ShapeError` unless 0 <= s < e <= size of the axis.
     """
+    try:
+        sid, shape, size = _ranges[x.shape, e - s, d]
+    except (KeyError, AttributeError):
+        check_range(x, s, e, d)
+        sid, shape, _ = _pick_range.signature((x,), (d, e - s))
+        size = x.shape.dims[d]
+        _ranges[x.shape, e - s, d] = sid, shape, size
+    if s < 0 or e > size:
+        check_range(x, s, e, d)
+    graph = x.graph or current()
+    code = graph.code
+    index = len(code)
+    code.append(sid)
+    code.append(x.index)
+    code.append(int(s))
+    return Expression(graph, index, shape)
+
+
+def check_range(x: Expression, s: int, e: int, d: int) -> None:
+    """Raise unless x is an expression that has this range on axis `d`."""
     if not isinstance(x, Expression):
         raise TypeError(f"pick_range takes an expression, got {type(x).__name__}")
     check_axis("pick_range", x.shape, d)
     size = x.shape.dims[d]
     if not 0 <= s < e <= size:
-        raise ShapeError(f"pick_range: {s} to {e} is no range of axis {d} of {x.shape}; it needs 0 <= s < e <= {size}")
-    return _pick_range.record((x,), (d, e - s), (s,))
+        raise ShapeError(
+            f"pick_range: {s} to {e} is no range of axis {d} of {x.shape}; it needs 0 <= s < e <= {size}"
+        )
 
 
 pickrange = pick_range

@@ -12,10 +12,11 @@ from ..graph import current
 from ..operation import Array, Attribute, Call, Operation, graph_of
 from ..shape import MAX_DIMS, Shape, as_dims, common_batch, shape_of
 from ..signature import ALIAS, Signature
+from .attributes import integer
 
 
 def memory_flags(x: Shape, shared: bool = True) -> int:
-    """ALIAS where the result is a part of the memory of x; a parameter lies outside of the arenas and is copied."""
+    """ALIAS where the result is a part of the memory of x; a parameter lies elsewhere and is copied."""
     return ALIAS if shared and x.parameter < 0 else 0
 
 
@@ -58,7 +59,7 @@ class Transpose(Operation):
         if sorted(axes) != list(range(len(axes))) or not len(x.dims) <= len(axes) <= MAX_DIMS:
             raise ShapeError(f"transpose: {axes} does not name each axis of {x} exactly once")
         result = shape_of(tuple(x.dim(axis) for axis in axes), x.batch)
-        # Where only axes of size 1 change place, memory stays as it is: a column and a row are the same numbers.
+        # Where only axes of size 1 change place, memory stays: a column and a row are the same numbers.
         moved = [axis for axis in axes if x.dim(axis) > 1]
         return Signature(self, operands, attributes, (result,), flags=memory_flags(x, moved == sorted(moved)))
 
@@ -81,12 +82,13 @@ class Concatenate(Operation):
     name = "concatenate"
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
-        axis = int(attributes[0])
+        axis = integer(attributes[0])
         ndim = max(axis + 1, *(len(x.dims) for x in operands))
         others = {tuple(x.dim(k) for k in range(ndim) if k != axis) for x in operands}
         if len(others) > 1:
             raise ShapeError(
-                f"concatenate: operands {' and '.join(map(repr, operands))} must have equal dims except along axis {axis}"
+                f"concatenate: operands {' and '.join(map(repr, operands))} "
+                f"must have equal dims except along axis {axis}"
             )
         dims = [operands[0].dim(k) for k in range(ndim)]
         dims[axis] = sum(x.dim(axis) for x in operands)
@@ -94,7 +96,7 @@ class Concatenate(Operation):
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         result = call.signature.results[0]
-        axis, ndim = int(call.attributes[0]), len(result.dims)
+        axis, ndim = integer(call.attributes[0]), len(result.dims)
         examples = max(x.shape[-1] for x in operands)
         parts = [x.reshape(x.shape[:-1] + (1,) * (ndim + 1 - x.ndim) + x.shape[-1:]) for x in operands]
         return (np.concatenate([np.broadcast_to(x, (*x.shape[:-1], examples)) for x in parts], axis=axis),)
@@ -102,7 +104,7 @@ class Concatenate(Operation):
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
     ) -> tuple[Array | None, ...]:
-        axis = int(call.attributes[0])
+        axis = integer(call.attributes[0])
         ends = np.cumsum([x.dim(axis) for x in call.signature.operands])
         parts = np.split(gradients[0], ends[:-1], axis=axis)
         return tuple(d.reshape((*x.dims, -1)) for d, x in zip(parts, call.signature.operands, strict=True))
@@ -117,7 +119,9 @@ class ConcatenateToBatch(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         dims = operands[0].dims
         if any(x.dims != dims for x in operands):
-            raise ShapeError(f"concatenate_to_batch: operands {' and '.join(map(repr, operands))} must have equal dims")
+            raise ShapeError(
+                f"concatenate_to_batch: operands {' and '.join(map(repr, operands))} must have equal dims"
+            )
         return Signature(self, operands, attributes, (shape_of(dims, sum(x.batch for x in operands)),))
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
@@ -130,27 +134,43 @@ class ConcatenateToBatch(Operation):
         return tuple(np.split(gradients[0], ends[:-1], axis=-1))
 
 
-def list_function(operation: Operation, attributes: tuple[Attribute, ...] = ()) -> Callable[[Sequence[Expression]], Expression]:
-    """A recorder for a list of operands; operands of one shape share a key of two entries, however many they are."""
+def list_function(
+    operation: Operation, attributes: tuple[Attribute, ...] = ()
+) -> Callable[[Sequence[Expression]], Expression]:
+    """A recorder for a list of operands; those of one shape have a key of two entries."""
     table: dict[tuple[object, ...], tuple[int, Shape]] = {}
+    new = object.__new__
+
+    def entry(key: tuple[object, ...], xs: Sequence[Expression]) -> tuple[int, Shape]:
+        check_list(operation.name, xs)
+        sid, shape, _ = operation.signature(xs, attributes)
+        table[key] = sid, shape
+        return sid, shape
 
     def function(xs: Sequence[Expression]) -> Expression:
-        check_list(operation.name, xs)
+        if xs.__class__ is not list and not isinstance(xs, (list, tuple)):
+            check_list(operation.name, xs)
+        key: tuple[object, ...] = ()
         try:
             shapes = [x.shape for x in xs]
-            key = (shapes[0], len(shapes)) if shapes.count(shapes[0]) == len(shapes) else (*shapes, None)
+            first = shapes[0]
+            key = (first, len(shapes)) if shapes.count(first) == len(shapes) else (*shapes, None)
             sid, shape = table[key]
-        except (KeyError, AttributeError):
-            sid, shape, _ = operation.signature(xs, attributes)
-            table[key] = sid, shape
+        except (KeyError, AttributeError, IndexError):
+            sid, shape = entry(key, xs)
         graph = xs[0].graph or current()
-        if any([x.graph is not graph for x in xs]):
-            graph = graph_of(operation.name, xs)
+        for x in xs:
+            if x.graph is not graph:
+                graph = graph_of(operation.name, xs)
+        result: Expression = new(Expression)
+        result.graph = graph
+        result.shape = shape
         code = graph.code
-        index = len(code)
+        result.index = len(code)
         code.append(sid)
-        code.extend([x.index for x in xs])
-        return Expression(graph, index, shape)
+        for x in xs:
+            code.append(x.index)
+        return result
 
     return function
 
@@ -171,7 +191,7 @@ _to_batch = list_function(ConcatenateToBatch())
 def reshape(x: Expression, d: int | Sequence[int], batch_size: int = 1) -> Expression:
     """The same elements, column-major, with dims `d`; nothing is computed.
 
-    The total number of elements stays; with `batch_size=1` and as many elements per example, the batch is kept.
+    The number of elements stays; with `batch_size=1` and as many elements per example, the batch stays.
     Raises `ShapeError` where the numbers of elements differ.
     """
     return _reshape.record((x,), (as_dims(d), int(batch_size)))
@@ -186,7 +206,9 @@ def transpose(x: Expression, dims: Sequence[int] = (1, 0)) -> Expression:
 
 
 def concatenate(xs: Sequence[Expression], d: int = 0) -> Expression:
-    """Expressions one after another along axis `d`; missing trailing axes have size 1, a batch of 1 is repeated.
+    """Expressions one after another along axis `d`.
+
+    Missing trailing axes have size 1, a batch of 1 is repeated.
 
     Raises ValueError for an empty list, `ShapeError` where the other dims differ.
     """

@@ -1,0 +1,87 @@
+"""Counts that must not creep up: groups, native calls, and allocations of a forward and a backward pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import weft as dy
+from numba.core.runtime import rtsys
+
+
+@pytest.fixture(autouse=True)
+def numba_backend() -> None:
+    dy.init(backend="numba", seed=1)
+
+
+class SentenceTagger:
+    """The benchmark's tagger in small."""
+
+    def __init__(self) -> None:
+        self.model = dy.ParameterCollection()
+        self.words = self.model.add_lookup_parameters((50, 12))
+        self.context = dy.BiRNNBuilder(1, 12, 16, self.model, dy.VanillaLSTMBuilder)
+        self.W = self.model.add_parameters((10, 16))
+        self.b = self.model.add_parameters(10)
+        self.V = self.model.add_parameters((5, 10))
+
+    def loss(self, sentences: list[list[int]]) -> dy.Expression:
+        losses = []
+        for words in sentences:
+            for t, state in enumerate(self.context.transduce([self.words[w] for w in words])):
+                scores = self.V * dy.tanh(dy.affine_transform([self.b, self.W, state]))
+                losses.append(dy.pickneglogsoftmax(scores, t % 5))
+        return dy.esum(losses)
+
+
+def sentences(count: int) -> list[list[int]]:
+    lengths = np.random.default_rng(3).integers(4, 12, count)
+    return [[(7 * i + n) % 50 for i in range(n)] for n in lengths.tolist()]
+
+
+def test_one_native_call_forward_one_backward_and_no_allocation() -> None:
+    tagger = SentenceTagger()
+    data = sentences(8)
+    for _ in range(2):
+        dy.renew_cg()
+        loss = tagger.loss(data)
+        loss.value()
+        loss.backward()
+    dy.renew_cg()
+    loss = tagger.loss(data)
+    before = loss.graph.execution.counts()
+    allocated = rtsys.get_allocation_stats().alloc
+    loss.value()
+    loss.backward()
+    after = loss.graph.execution.counts()
+    assert after["calls"] - before["calls"] == 2
+    assert after["growths"] == before["growths"]
+    assert rtsys.get_allocation_stats().alloc == allocated
+
+
+def test_steps_do_not_grow_with_the_number_of_sentences() -> None:
+    tagger = SentenceTagger()
+
+    def steps(count: int) -> tuple[int, int]:
+        dy.renew_cg()
+        loss = tagger.loss([[1, 2, 3, 4, 5]] * count)
+        loss.value()
+        counts = loss.graph.execution.counts()
+        return counts["steps"], counts["nodes"]
+
+    few, few_nodes = steps(2)
+    many, many_nodes = steps(40)
+    assert many == few
+    assert many_nodes > 15 * few_nodes
+
+
+def test_output_layers_wait_and_run_once_for_the_whole_graph() -> None:
+    """Two recurrences of T steps, their prologues, and one step each for what lies outside them."""
+    tagger = SentenceTagger()
+    dy.renew_cg()
+    words = [1, 2, 3, 4, 5, 6]
+    loss = tagger.loss([words, words[:3]])
+    loss.value()
+    counts = loss.graph.execution.counts()
+    outside = {"lookup", "concatenate", "affine W", "tanh", "affine V", "loss", "sum"}
+    prologues = {"forward LSTM", "backward LSTM", "affine W", "affine V"}
+    assert counts["steps"] == 2 * len(words) + len(outside) + len(prologues)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from weft_core.backend import backends
 from weft_core.graph import init, settings
 

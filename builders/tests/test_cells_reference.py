@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from weft_builders import CompactVanillaLSTMBuilder, GRUBuilder, RecurrentBuilder, SimpleRNNBuilder, VanillaLSTMBuilder
 from weft_core.graph import renew_cg
+from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputVector
 from weft_core.ops.list_reductions import esum
-from weft_core.ops.arithmetic import cmult
 from weft_core.ops.reductions import sum_elems
 from weft_core.parameters import ParameterCollection
 

@@ -10,6 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+
 import weft_core as weft
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend
@@ -280,17 +281,18 @@ def test_sum_of_thousands_of_numbers() -> None:
         assert {float(x.gradient()[0]) for x in (xs[0], xs[1234], xs[-1])} == {1.0}
 
 
-def test_one_product_serves_instructions_that_share_the_left_operand() -> None:
-    """Twenty columns side by side under one matrix give the numbers of twenty products."""
+@pytest.mark.parametrize("shared", [True, False])
+def test_twenty_columns_under_one_matrix_or_under_twenty(shared: bool) -> None:
+    """Instructions that share the left operand become one product; those with regular ones of their own do not."""
 
     def run(autobatch: bool) -> list[np.ndarray]:
         numbers = np.random.default_rng(2)
         with ComputationGraph(autobatch, NumbaBackend()):
-            x = weft.tanh(weft.inputTensor(numbers.standard_normal((6, 9))))
+            xs = [weft.inputTensor(numbers.standard_normal((6, 9))) for _ in range(20)]
             ys = [weft.inputTensor(numbers.standard_normal(9)) for _ in range(20)]
-            zs = [multiply(x, y) for y in ys]
+            zs = [multiply(xs[0] if shared else x, y) for x, y in zip(xs, ys, strict=True)]
             weft.esum([weft.sum_elems(weft.square(z)) for z in zs]).backward(full=True)
-            return [*(z.npvalue() for z in zs), *(y.gradient() for y in ys), x.gradient()]
+            return [z.npvalue() for z in zs] + [e.gradient() for e in (*ys, *xs)]
 
     compare(run(True), run(False), 1e-5)
 

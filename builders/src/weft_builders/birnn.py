@@ -59,9 +59,7 @@ class BiRNNBuilder:
     def transduce(self, es: Sequence[Expression]) -> list[Expression]:
         """The outputs of the last layer, one per position."""
         for forward, backward in self.builder_layers:
-            es = self._joined(
-                forward.initial_state().transduce(es), backward.initial_state().transduce(es[::-1])[::-1]
-            )
+            es = self._joined(forward.initial_state().transduce(es), backward.initial_state().transduce(es[::-1])[::-1])
         return list(es)
 
     def add_inputs(self, es: Sequence[Expression]) -> list[tuple[RNNState, RNNState]]:
@@ -69,9 +67,7 @@ class BiRNNBuilder:
         *below, (forward, backward) = self.builder_layers
         for left, right in below:
             es = self._joined(left.initial_state().transduce(es), right.initial_state().transduce(es[::-1])[::-1])
-        return list(
-            zip(forward.initial_state().add_inputs(es), backward.initial_state().add_inputs(es[::-1])[::-1])
-        )
+        return list(zip(forward.initial_state().add_inputs(es), backward.initial_state().add_inputs(es[::-1])[::-1]))
 
     def _joined(self, lefts: list[Expression], rights: list[Expression]) -> list[Expression]:
         """Both directions side by side, all positions in one go."""
@@ -80,9 +76,7 @@ class BiRNNBuilder:
             return [self._join(left, right)[0] for left, right in zip(lefts, rights)]
         template = self._join.template(pairs.pop())
         graph = graph_of_all([*lefts, *rights])
-        starts = template.repeat(
-            graph.code, len(lefts), [[x.index for x in lefts], [x.index for x in rights]]
-        )
+        starts = template.repeat(graph.code, len(lefts), [[x.index for x in lefts], [x.index for x in rights]])
         shape = template.shapes[0]
         return [Expression(graph, start, shape) for start in starts]
 

@@ -117,7 +117,8 @@ class RecurrentBuilder(ABC):
     @classmethod
     def from_spec(cls: type[Builder], spec: Sequence[Any], model: ParameterCollection) -> Builder:
         """A builder made from a `spec`, with new parameters in `model`."""
-        return cls(*spec[:3], model, *spec[3:])
+        layers, input_dim, hidden_dim, *rest = spec
+        return cls(layers, input_dim, hidden_dim, model, *rest)
 
     def whoami(self) -> str:
         """Name of the class."""
@@ -245,9 +246,7 @@ class Section:
         return [Expression(graph, start + offset, shape) for start in starts]
 
 
-def masked_step(
-    step: CellFunction, x: Expression, h: Expression, *rest: Expression
-) -> tuple[Expression, ...]:
+def masked_step(step: CellFunction, x: Expression, h: Expression, *rest: Expression) -> tuple[Expression, ...]:
     """A step whose input and previous output are multiplied by the last two operands, the masks."""
     *states, input_mask, hidden_mask = rest
     return step(cmult(x, input_mask), cmult(h, hidden_mask), *states)

@@ -95,9 +95,7 @@ class RNNState:
         components = self._builder.components
         given = self._checked("set_s", es, (1, components))
         layers = self._builder.layers
-        parts: list[Sequence[Expression] | None] = [
-            given[k : k + layers] for k in range(0, len(given), layers)
-        ]
+        parts: list[Sequence[Expression] | None] = [given[k : k + layers] for k in range(0, len(given), layers)]
         # `s()` names the components last to first.
         return self._next([*self._components()[: components - len(parts)], *reversed(parts)])
 

@@ -134,7 +134,7 @@ def graph_of_all(operands: Sequence[Expression]) -> ComputationGraph:
 
     Raises `StaleExpression` or `WeftError` for operands of two graphs.
     """
-    graph = operands[0].graph
+    graph: ComputationGraph | None = operands[0].graph
     for x in operands:
         if x.graph is not graph:
             if graph is None:
@@ -148,4 +148,6 @@ def check_expressions(name: str, xs: Sequence[Expression]) -> None:
     """Raise TypeError for what is not an expression."""
     for x in xs:
         if not isinstance(x, Expression):
-            raise TypeError(f"{name} takes expressions, got {type(x).__name__}; wrap arrays with inputTensor or inputVector")
+            raise TypeError(
+                f"{name} takes expressions, got {type(x).__name__}; wrap arrays with inputTensor or inputVector"
+            )

@@ -120,7 +120,9 @@ class NaryTreeLSTMBuilder(TreeBuilder):
         builder was made with `inner_inputs=False`; `ShapeError` for other shapes.
         """
         if len(children_states) != self.N:
-            raise ValueError(f"compose: a node has {self.N} children, got {len(children_states)}; give None for a missing one")
+            raise ValueError(
+                f"compose: a node has {self.N} children, got {len(children_states)}; give None for a missing one"
+            )
         if x is not None and self._input_weight is None:
             raise ValueError("compose: this builder was made with inner_inputs=False, its inner nodes take no x")
         parts = self._check(x, children_states)
@@ -145,9 +147,7 @@ class ChildSumTreeLSTMBuilder(TreeBuilder):
 
     collection_name = "child-sum-tree-lstm-builder"
 
-    def __init__(
-        self, input_dim: int, hidden_dim: int, pc: ParameterCollection, forget_bias: float = 0.0
-    ) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int, pc: ParameterCollection, forget_bias: float = 0.0) -> None:
         super().__init__(input_dim, hidden_dim, pc)
         self.forget_bias = float(forget_bias)
         inputs, hidden = self.input_dim, self.hidden_dim

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from weft_core.parameters import ParameterCollection
 from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+
 from weft_core.ops.attributes import integer
 from weft_core.plan import T_BATCH
 from weft_core.shape import Shape

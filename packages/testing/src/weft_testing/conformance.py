@@ -143,17 +143,18 @@ def check_signatures(case: Case) -> None:
         return
     program = Program(case, variant)
     with same_random_numbers(), ComputationGraph(backend=REFERENCE):
-        # A random operation draws by its position on the tape: only results whose position is the same are compared.
         together = [[y.npvalue() for y in ys] for ys in program.results(program.operands())]
     for k, instance in enumerate(program.instances):
-        owned = [program.model.parameters_from_numpy(v[..., 0]) for v in program.values[k]]
-        if k == 2:
-            owned[0] = program.model.parameters_from_numpy(program.values[0][0][..., 0])
-        with ComputationGraph(backend=REFERENCE):
+        values = [program.values[0][0], *program.values[2][1:]] if k == 2 else program.values[k]
+        owned = [program.model.parameters_from_numpy(v[..., 0]) for v in values]
+        with same_random_numbers(), ComputationGraph(backend=REFERENCE):
+            # The instances before it are recorded, too: random operations draw by their position on the tape.
+            operands = program.operands()
+            for earlier in range(k):
+                case.build(program.instances[earlier], *operands[earlier])
             alone = [y.npvalue() for y in as_list(case.build(instance, *owned))]
         for n, (a, b) in enumerate(zip(together[k], alone, strict=True)):
-            where = f"{case.name}: result {n} of instance {k} beside other instances"
-            compare({"it": a}, {"it": b}, where, 1e-6)
+            compare({"it": a}, {"it": b}, f"{case.name}: result {n} of instance {k} beside other instances", 1e-6)
 
 
 def check_reference(case: Case, variant: Variant) -> None:

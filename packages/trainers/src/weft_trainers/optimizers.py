@@ -53,8 +53,8 @@ class AdagradTrainer(Trainer):
 class AdamTrainer(Trainer):
     """Adam (Kingma & Ba 2015), the bias correction of update t, counted over all updates, in the learning rate.
 
-        m = beta_1 m + (1 - beta_1) g,  v = beta_2 v + (1 - beta_2) g**2
-        w -= alpha sqrt(1 - beta_2**t) / (1 - beta_1**t) m / (sqrt(v) + eps)
+    m = beta_1 m + (1 - beta_1) g,  v = beta_2 v + (1 - beta_2) g**2
+    w -= alpha sqrt(1 - beta_2**t) / (1 - beta_1**t) m / (sqrt(v) + eps)
     """
 
     rule = UpdateRule(

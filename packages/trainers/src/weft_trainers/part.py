@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from weft_core.parameters import ParameterCollection
 from weft_core.store import DenseSlot, LookupTable, ParameterStore, owner, parameter_arrays
 

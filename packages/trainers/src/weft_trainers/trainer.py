@@ -56,7 +56,9 @@ class Trainer(ABC):
         """
         store = self._store()
         if not store.dense and not store.tables:
-            raise TrainerError(f"{self.whoami()}: the collection {self.model.name()} has no parameters to update; add some")
+            raise TrainerError(
+                f"{self.whoami()}: the collection {self.model.name()} has no parameters to update; add some"
+            )
         scale = self._clip_scale(store)
         settings.backend().update(
             self.rule, self.state, store, self.numbers(self.steps + 1), scale, self.sparse_updates

@@ -2,11 +2,11 @@
 
 from .birnn import BiRNNBuilder
 from .masks import RecurrentDropout
+from .recurrent import RecurrentBuilder
 from .rnn import (
     CompactVanillaLSTMBuilder,
     GRUBuilder,
     LSTMBuilder,
-    RecurrentBuilder,
     SimpleRNNBuilder,
     VanillaLSTMBuilder,
 )

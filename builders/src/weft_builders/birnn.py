@@ -9,7 +9,7 @@ from weft_core.expression import Expression
 from weft_core.ops.structure import concatenate
 from weft_core.parameters import ParameterCollection
 
-from .rnn import RecurrentBuilder
+from .recurrent import RecurrentBuilder
 from .state import RNNState
 from .template import Cell, graph_of_all
 
@@ -71,10 +71,10 @@ class BiRNNBuilder:
 
     def _joined(self, lefts: list[Expression], rights: list[Expression]) -> list[Expression]:
         """Both directions side by side, all positions in one go."""
-        pairs = {(left.shape, right.shape) for left, right in zip(lefts, rights)}
-        if len(pairs) != 1:
+        left_shapes, right_shapes = {x.shape for x in lefts}, {x.shape for x in rights}
+        if len(left_shapes) != 1 or len(right_shapes) != 1:
             return [self._join(left, right)[0] for left, right in zip(lefts, rights)]
-        template = self._join.template(pairs.pop())
+        template = self._join.template((left_shapes.pop(), right_shapes.pop()))
         graph = graph_of_all([*lefts, *rights])
         starts = template.repeat(graph.code, len(lefts), [[x.index for x in lefts], [x.index for x in rights]])
         shape = template.shapes[0]

@@ -10,12 +10,13 @@ from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph, current
 from weft_core.ops.inputs import record_input
 from weft_core.planner import ZERO_FLOATS
-from weft_core.shape import shape_of
+from weft_core.shape import Shape, shape_of
+from weft_core.store import FLOAT_BYTES
 
 from .template import check_expressions
 
 if TYPE_CHECKING:
-    from .rnn import RecurrentBuilder
+    from .recurrent import RecurrentBuilder
 
 # Per layer, the components of its state: (h,) or (h, c).
 Layers = Sequence[tuple[Expression, ...]]
@@ -119,17 +120,18 @@ class RNNState:
 
     def _next(self, components: Sequence[Sequence[Expression] | None]) -> RNNState:
         known = next(part for part in components if part is not None)
-        full = [part or [zero_state(e.graph, e.shape.rows, e.shape.batch) for e in known] for part in components]
+        full = [
+            part or [zero_state(e.graph, shape_of(e.shape.dims, e.shape.batch)) for e in known] for part in components
+        ]
         layers = list(zip(*full))
         return RNNState(self._builder, layers, layers[-1][0], self, self._update)
 
 
-def zero_state(graph: ComputationGraph | None, rows: int, batch: int) -> Expression:
+def zero_state(graph: ComputationGraph | None, shape: Shape) -> Expression:
     """Zeros as the state before the first step: the zero value of the tape, which costs no instruction.
 
     Beyond the size of the zero value, an input of zeros.
     """
-    shape = shape_of((rows,), batch)
     if shape.total <= ZERO_FLOATS:
         return Expression(graph, 0, shape)  # type: ignore[arg-type]
-    return record_input(graph or current(), shape, bytes(4 * shape.total))
+    return record_input(graph or current(), shape, bytes(FLOAT_BYTES * shape.total))

@@ -123,8 +123,17 @@ class Cell:
 
     def __call__(self, *operands: Expression) -> tuple[Expression, ...]:
         """Append the instructions for these operands; returns the results."""
-        template = self.template(tuple([x.shape for x in operands]))
-        graph = graph_of_all(operands)
+        try:
+            template = self.templates[tuple([x.shape for x in operands])]
+        except (KeyError, AttributeError):
+            check_expressions("a cell", operands)
+            template = self.template(tuple([x.shape for x in operands]))
+        graph = operands[0].graph
+        for x in operands:
+            if x.graph is not graph:
+                graph = graph_of_all(operands)
+                break
+        graph = graph or current()
         start = template.append(graph.code, [x.index for x in operands])
         return tuple([Expression(graph, start + r, s) for r, s in zip(template.results, template.shapes)])
 

@@ -11,6 +11,7 @@ from weft_core.expression import Expression
 from weft_core.graph import current
 from weft_core.ops.list_reductions import esum
 from weft_core.parameters import ParameterCollection, Parameters
+from weft_core.shape import shape_of
 
 from . import cells
 from .state import zero_state
@@ -40,15 +41,15 @@ class TreeBuilder:
         self._parameters.append(parameter)
         return parameter
 
-    def _check(self, x: Expression | None, children: Sequence[TreeState | None]) -> list[Expression]:
-        """All expressions of a call; raises where one has another shape than the builder's."""
-        rows = [(x, self.input_dim)] if x is not None else []
-        rows += [(part, self.hidden_dim) for child in children if child is not None for part in child]
-        for part, size in rows:
-            check_expressions(self.whoami(), [part])
-            if part.shape.dims != (size,):
-                raise ShapeError(f"{self.whoami()}: expected an input or a state of shape {{{size}}}, got {part.shape}")
-        return [part for part, _ in rows]
+    def _check(self, rows: int, operands: Sequence[Expression]) -> None:
+        """Raise `ShapeError` for an operand of other dims. Cells call it, so it runs once for every new shape."""
+        for x in operands:
+            if x.shape.dims != (rows,):
+                raise ShapeError(f"{self.whoami()}: expected an input or a state of shape {{{rows}}}, got {x.shape}")
+
+    def _zero(self, like: Expression) -> Expression:
+        """A state of zeros beside this expression."""
+        return zero_state(like.graph or current(), shape_of((self.hidden_dim,), like.shape.batch))
 
     def get_parameters(self) -> list[Parameters]:
         """The parameters, in order of creation."""
@@ -99,18 +100,20 @@ class NaryTreeLSTMBuilder(TreeBuilder):
         self._node = Cell(self._node_step)
 
     def _leaf_step(self, x: Expression) -> tuple[Expression, ...]:
+        self._check(self.input_dim, [x])
         return cells.tree_leaf([(self._leaf_weight, x)], self._leaf_bias)
 
     def _node_step(self, *operands: Expression) -> tuple[Expression, ...]:
         """Operands are the children's h, their c, and x where the node has one."""
         hs, cs, xs = operands[: self.N], operands[self.N : 2 * self.N], operands[2 * self.N :]
+        self._check(self.hidden_dim, (*hs, *cs))
+        self._check(self.input_dim, xs)
         products = list(zip(self._child_weights, hs))
         products += [(self._input_weight, x) for x in xs if self._input_weight is not None]
         return self._unit(products, self._bias, cs, forget_bias=self.forget_bias)
 
     def leaf(self, x: Expression) -> TreeState:
         """The state of a leaf with input `{input_dim}`."""
-        self._check(x, ())
         return TreeState(*self._leaf(x))
 
     def compose(self, children_states: Sequence[TreeState | None], x: Expression | None = None) -> TreeState:
@@ -125,14 +128,15 @@ class NaryTreeLSTMBuilder(TreeBuilder):
             )
         if x is not None and self._input_weight is None:
             raise ValueError("compose: this builder was made with inner_inputs=False, its inner nodes take no x")
-        parts = self._check(x, children_states)
-        if not parts:
-            raise ValueError("compose: a node needs a child or an input")
-        batch = max(part.shape.batch for part in parts)
-        absent = TreeState(*[zero_state(parts[0].graph or current(), self.hidden_dim, batch)] * 2)
-        states = [child if child is not None else absent for child in children_states]
-        inputs = [x] if x is not None else []
-        return TreeState(*self._node(*(s.h for s in states), *(s.c for s in states), *inputs))
+        if None in children_states:
+            given = [x, *(state.h for state in children_states if state is not None)]
+            like = next((e for e in given if e is not None), None)
+            if like is None:
+                raise ValueError("compose: a node needs a child or an input")
+            zero = self._zero(like)
+            children_states = [TreeState(zero, zero) if state is None else state for state in children_states]
+        hs, cs = zip(*children_states)
+        return TreeState(*(self._node(*hs, *cs) if x is None else self._node(*hs, *cs, x)))
 
 
 class ChildSumTreeLSTMBuilder(TreeBuilder):
@@ -160,6 +164,8 @@ class ChildSumTreeLSTMBuilder(TreeBuilder):
     def _step(self, has_input: bool, *operands: Expression) -> tuple[Expression, ...]:
         """Operands are x where the node has one, then h and c of every child in turn."""
         xs, parts = (operands[:1], operands[1:]) if has_input else ((), operands)
+        self._check(self.input_dim, xs)
+        self._check(self.hidden_dim, parts)
         hs, cs = parts[::2], parts[1::2]
         kept = [
             cells.child_memory(
@@ -171,6 +177,7 @@ class ChildSumTreeLSTMBuilder(TreeBuilder):
         return cells.child_sum_node(products, self._b, [esum(kept)])
 
     def _leaf_step(self, x: Expression, h: Expression, kept: Expression) -> tuple[Expression, ...]:
+        self._check(self.input_dim, [x])
         return cells.child_sum_node([(self._w, x), (self._u, h)], self._b, [kept])
 
     def node(self, x: Expression | None, children_states: Sequence[TreeState] = ()) -> TreeState:
@@ -178,12 +185,14 @@ class ChildSumTreeLSTMBuilder(TreeBuilder):
 
         Raises ValueError for a node without both, `ShapeError` for other shapes.
         """
-        parts = self._check(x, children_states)
-        if not parts:
-            raise ValueError("node: a node needs an input or a child")
-        if x is not None and not children_states:
-            # The instruction of an inner node, with zeros for what comes from children: both run together.
-            zero = zero_state(x.graph or current(), self.hidden_dim, x.shape.batch)
-            return TreeState(*self._leaf(x, zero, zero))
-        cell = self._without_input if x is None else self._with_input
-        return TreeState(*cell(*parts))
+        parts = [part for state in children_states for part in state]
+        if x is None:
+            if not parts:
+                raise ValueError("node: a node needs an input or a child")
+            return TreeState(*self._without_input(*parts))
+        if parts:
+            return TreeState(*self._with_input(x, *parts))
+        # The instruction of an inner node, with zeros for what comes from children: leaves and nodes run together.
+        check_expressions(self.whoami(), [x])
+        zero = self._zero(x)
+        return TreeState(*self._leaf(x, zero, zero))

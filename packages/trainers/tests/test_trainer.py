@@ -1,10 +1,13 @@
 """Clipping, counters, frozen parameters, and what must not change."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from weft_core.files import ParameterFileError
 from weft_core.parameters import ParameterCollection
 from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
 
@@ -145,3 +148,61 @@ def test_arguments_are_named_as_in_dynet() -> None:
     with pytest.raises(TypeError, match="ParameterCollection"):
         SimpleSGDTrainer(None)  # type: ignore[arg-type]
     assert SimpleSGDTrainer(model).whoami() == "SimpleSGDTrainer"
+
+
+@pytest.mark.parametrize("kind", [SimpleSGDTrainer, MomentumSGDTrainer, AdagradTrainer, AdamTrainer])
+@pytest.mark.parametrize("part", [False, True])
+def test_a_saved_trainer_goes_on_as_if_nothing_had_happened(kind: type[Trainer], part: bool, tmp_path: Path) -> None:
+    gradients = np.random.default_rng(0).normal(size=(6, 18))
+
+    def make() -> tuple[Trainer, ParameterCollection]:
+        model = ParameterCollection()
+        model.add_parameters((7,), init=0.0)
+        inner = model.add_subcollection("part") if part else model
+        inner.add_parameters((2, 3), init=0.0)
+        inner.add_lookup_parameters((3, 2, 2), init=0.0)
+        return kind(inner), inner
+
+    def step(trainer: Trainer, model: ParameterCollection, gradient: NDArray[np.float64]) -> None:
+        model.parameters_list()[-1].gradients[...] = gradient[:6].reshape(2, 3)
+        table = model.lookup_parameters_list()[0]
+        table.gradients[...] = gradient[6:].reshape(3, 2, 2)
+        table._slot.touch([0, 1, 2])
+        trainer.update()
+
+    whole, model = make()
+    for gradient in gradients[:3]:
+        step(whole, model, gradient)
+    whole.set_learning_rate(0.05)
+    whole.save(tmp_path / "trainer")
+    resumed, other = make()
+    for p, q in zip(model.parameters_list(), other.parameters_list()):
+        q.set_value(p.as_array())
+    other.lookup_parameters_list()[0].init_from_array(model.lookup_parameters_list()[0].as_array())
+    resumed.load(tmp_path / "trainer")
+    for gradient in gradients[3:]:
+        step(whole, model, gradient)
+        step(resumed, other, gradient)
+    for p, q in zip(model.parameters_list(), other.parameters_list()):
+        np.testing.assert_array_equal(p.values, q.values)
+    np.testing.assert_array_equal(model.lookup_parameters_list()[0].values, other.lookup_parameters_list()[0].values)
+    assert resumed.steps == 6 and resumed.learning_rate == 0.05
+
+
+def test_a_file_of_another_trainer_or_model_changes_nothing(tmp_path: Path) -> None:
+    model = ParameterCollection()
+    p = model.add_parameters((3,), init=0.0)
+    adam, other = AdamTrainer(model), ParameterCollection()
+    p.gradients[...] = 1.0
+    adam.update()
+    adam.save(tmp_path / "adam")
+    with pytest.raises(ParameterFileError, match="holds the state of AdamTrainer"):
+        SimpleSGDTrainer(model).load(tmp_path / "adam")
+    other.add_parameters((4,))
+    larger = AdamTrainer(other)
+    with pytest.raises(ParameterFileError, match="the trainer needs"):
+        larger.load(tmp_path / "adam")
+    other.add_parameters((3,))
+    with pytest.raises(ParameterFileError, match="other parameters"):
+        larger.load(tmp_path / "adam")
+    assert larger.steps == 0

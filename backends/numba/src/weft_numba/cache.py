@@ -37,6 +37,9 @@ from numba.core.sigutils import normalize_signature
 KERNEL_FASTMATH = frozenset({"contract", "nsz", "reassoc", "arcp"})
 """What kernels allow LLVM: reordered sums and fused products; NaN and infinities keep their meaning."""
 
+FORMULA_FASTMATH = frozenset({"contract", "nsz"})
+"""What formulas allow: their sums keep the order in which they are written, so that differences keep their digits."""
+
 _FROZEN = (bool, int, float, str, bytes, tuple, np.generic)
 
 
@@ -180,8 +183,9 @@ def _closure_key(function: FunctionType) -> bytes:
 class KernelCache(_Cache):
     """Keeps each compiled form of one function in one file: digest, then header and machine code."""
 
-    def __init__(self, function: FunctionType) -> None:
+    def __init__(self, function: FunctionType, options: dict[str, Any]) -> None:
         self._function = function
+        self._options = repr(sorted((name, sorted(v) if isinstance(v, (set, frozenset)) else v) for name, v in options.items()))
         # Numba's own rule for a folder the user has named: one subfolder per source folder.
         subfolder = UserProvidedCacheLocator.get_suitable_cache_subpath(inspect.getfile(function))
         self._folder = cache_folder() / subfolder
@@ -192,8 +196,8 @@ class KernelCache(_Cache):
         return str(self._folder)
 
     @functools.cached_property
-    def _stamp(self) -> tuple[str, str]:
-        return numba.__version__, source_stamp(self._function)
+    def _stamp(self) -> tuple[str, str, str]:
+        return numba.__version__, source_stamp(self._function), self._options
 
     @functools.cached_property
     def _stem(self) -> str:
@@ -254,7 +258,7 @@ def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -
     """
     options = {"nopython": True, "error_model": "numpy", "fastmath": set(KERNEL_FASTMATH), **options}
     compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
-    compiled._cache = KernelCache(cast(FunctionType, function))
+    compiled._cache = KernelCache(cast(FunctionType, function), options)
     compiled.compile()
     return cast(CFunc, compiled)
 
@@ -263,8 +267,9 @@ def cached_njit(function: Callable[..., Any] | None = None, /, **options: Any) -
     """`numba.njit` with Weft's cache and without a test at each division; plain, or with options."""
     if function is None:
         return functools.partial(cached_njit, **options)
-    dispatcher: Any = numba.njit(**{"error_model": "numpy", **options})(function)
-    dispatcher._cache = KernelCache(cast(FunctionType, function))
+    options = {"error_model": "numpy", **options}
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = KernelCache(cast(FunctionType, function), options)
     return dispatcher
 
 

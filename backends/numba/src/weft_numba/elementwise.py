@@ -127,7 +127,7 @@ def generate(operation: Elementwise) -> str:
 def make(operation: Elementwise) -> Kernel:
     """Write, import and wrap the generated module."""
     module = write_module("elementwise_" + operation.name, generate(operation))
-    return Kernel(module.forward, module.backward, table=layout_table)
+    return Kernel(module.forward, module.backward, table=layout_table, formulas=frozenset({"forward", "backward"}))
 
 
 kernel_family(Elementwise, make)

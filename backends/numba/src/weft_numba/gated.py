@@ -283,7 +283,12 @@ def make(operation: Gated) -> Kernel:
     source = Source()
     body = "\n".join([*_pointwise(operation, source), "", "", *_pointwise_backward(operation, source), ""])
     module = write_module("gated_" + operation.name, IMPORTS + source.header() + "\n\n" + body)
-    return Kernel(**shared, pointwise=module.pointwise, pointwise_backward=module.pointwise_backward)  # type: ignore[arg-type]
+    return Kernel(
+        **shared,  # type: ignore[arg-type]
+        pointwise=module.pointwise,
+        pointwise_backward=module.pointwise_backward,
+        formulas=frozenset({"pointwise", "pointwise_backward"}),
+    )
 
 
 kernel_family(Gated, make)

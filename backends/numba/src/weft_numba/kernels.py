@@ -11,6 +11,7 @@ import numpy as np
 from weft_core.signature import ALIAS, Signature, signatures
 
 from . import registers as r
+from .cache import FORMULA_FASTMATH, KERNEL_FASTMATH
 from .pointers import compile_kernel
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Kernel:
     """The phases of an operation, each `phase(record, start, count)` over rows `start` to `start + count` of a type.
 
     `table` gives the integers, beyond sizes, that the kernel needs to know of a signature (`views.layout`).
+    `formulas` names the phases that compute a user's formula, whose sums keep their order.
     """
 
     forward: Phase
@@ -33,6 +35,7 @@ class Kernel:
     pointwise: Phase | None = None
     pointwise_backward: Phase | None = None
     table: Callable[[Signature], Sequence[int]] | None = None
+    formulas: frozenset[str] = frozenset()
 
 
 def nothing(record: int, start: int, count: int) -> None:
@@ -79,11 +82,12 @@ class KernelTable:
             self.made[operation.name] = make(operation) if make else None
         return self.made[operation.name]
 
-    def address(self, phase: Phase | None) -> int:
+    def address(self, made: Kernel, name: str) -> int:
+        phase: Phase | None = getattr(made, name)
         if phase is None:
             return 0
         if phase not in self.addresses:
-            self.addresses[phase] = compile_kernel(phase)
+            self.addresses[phase] = compile_kernel(phase, FORMULA_FASTMATH if name in made.formulas else KERNEL_FASTMATH)
         return self.addresses[phase]
 
     def prepare(self, count: int) -> None:
@@ -104,9 +108,9 @@ class KernelTable:
         if made is None or signature.flags & ALIAS:
             return
         row = self.rows[signature.id]
-        row[r.KERNEL_PROLOGUE] = self.address(made.prologue)
-        row[r.KERNEL_FORWARD] = self.address(made.forward)
-        row[r.KERNEL_POINTWISE] = self.address(made.pointwise)
+        row[r.KERNEL_PROLOGUE] = self.address(made, "prologue")
+        row[r.KERNEL_FORWARD] = self.address(made, "forward")
+        row[r.KERNEL_POINTWISE] = self.address(made, "pointwise")
         numbers = [float(a) for a in signature.attributes if isinstance(a, (int, float))]
         settings = np.array(numbers, np.float64)
         table = np.array(made.table(signature) if made.table else [], np.int64)
@@ -124,9 +128,9 @@ class KernelTable:
                 made = self.kernel_of(signature.operation)
                 if made is not None and not signature.flags & ALIAS:
                     row = self.rows[number]
-                    row[r.KERNEL_BACKWARD] = self.address(made.backward)
-                    row[r.KERNEL_EPILOGUE] = self.address(made.epilogue)
-                    row[r.KERNEL_POINTWISE_BACKWARD] = self.address(made.pointwise_backward)
+                    row[r.KERNEL_BACKWARD] = self.address(made, "backward")
+                    row[r.KERNEL_EPILOGUE] = self.address(made, "epilogue")
+                    row[r.KERNEL_POINTWISE_BACKWARD] = self.address(made, "pointwise_backward")
             self.backward_count = count
 
 

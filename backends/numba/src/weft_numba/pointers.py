@@ -5,14 +5,14 @@ All functions here are for compiled code; called from Python they raise `NotImpl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
-from .cache import cached_cfunc
+from .cache import KERNEL_FASTMATH, cached_cfunc
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
 """Signature of every kernel: the address of its job, the first row, the number of rows."""
@@ -108,8 +108,8 @@ def zero_floats(typingctx: Any, dst_address: Any, n: Any) -> Any:
     return types.void(*[types.int64] * 2), generate
 
 
-def compile_kernel(function: Callable[..., None]) -> int:
+def compile_kernel(function: Callable[..., None], fastmath: Iterable[str] = KERNEL_FASTMATH) -> int:
     """Compile or load a `KERNEL` function and return its address, valid as long as the process lives."""
-    compiled = cached_cfunc(function, KERNEL)
+    compiled = cached_cfunc(function, KERNEL, fastmath=set(fastmath))
     _compiled.append(compiled)
     return cast(int, compiled.address)

@@ -6,9 +6,11 @@ from .case import Case, Instance, Variant
 from .cases import CASES, add_case
 from .conformance import check_case, check_reference, check_signatures
 from .running import ConformanceError
+from .suite import BackendConformance
 
 __all__ = [
     "CASES",
+    "BackendConformance",
     "Case",
     "ConformanceError",
     "Instance",

@@ -531,3 +531,28 @@ def many_instructions(backend: Backend) -> None:
         return {"loss": _number(loss), "first": xs[0].gradient(), "last": xs[-1].gradient()}
 
     compared(backend, "many instructions", recipe, tolerance=3e-5)
+
+
+@program
+def parameters_among_the_wanted_values(backend: Backend) -> None:
+    def recipe(model: ParameterCollection) -> Outcome:
+        W, p = _parameters(model, W=(3, 3), p=(1,))
+        hidden = w.tanh(W * _vector(0))
+        late = w.logistic(hidden)
+        found = dict(zip(("W", "hidden", "p"), w.npvalues([W, hidden, p]), strict=True))
+        found["alone"] = w.npvalues([W])[0]
+        return found | {"late": late.npvalue()}
+
+    compared(backend, "parameters among the wanted values", recipe)
+
+
+@program
+def a_parameter_of_one_element_is_a_loss(backend: Backend) -> None:
+    def recipe(model: ParameterCollection) -> Outcome:
+        (p,) = _parameters(model, p=(1,))
+        projection(_vector(0), 1).backward(full=True)
+        p.backward()
+        require(p.grad_as_array().tolist() == [1.0], "backward() of a parameter of one element gives it the gradient 1")
+        return {}
+
+    compared(backend, "a parameter as a loss", recipe)

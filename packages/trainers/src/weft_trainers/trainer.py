@@ -8,11 +8,13 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from weft_core.errors import WeftError
+from weft_core.files import PathLike
 from weft_core.graph import settings
 from weft_core.parameters import ParameterCollection
 from weft_core.rules import RuleState, UpdateRule
 from weft_core.store import ParameterStore
 
+from . import memory
 from .part import part_of, squared_norm
 
 DEFAULT_CLIP_THRESHOLD = 5.0
@@ -111,6 +113,17 @@ class Trainer(ABC):
         sys.stderr.write(f"[lr={self.learning_rate:g} clips={self.clips} updates={self.updates}] ")
         sys.stderr.flush()
         self.clips = self.updates = 0
+
+    def save(self, path: PathLike) -> None:
+        """Write moments, count of updates and learning rate to a safetensors file, whole or not at all."""
+        memory.save(path, self)
+
+    def load(self, path: PathLike) -> None:
+        """Take up the state that a trainer of the same class and parameters has saved.
+
+        Raises `ParameterFileError` for any other file; the trainer is then as before.
+        """
+        memory.load(path, self)
 
     def whoami(self) -> str:
         """Name of the class."""

@@ -47,7 +47,7 @@ def modes(peer: str, task: str, batch: int) -> list[str]:
     """The modes in which a peer may be at its best, for a task and a number of examples per graph."""
     if peer == "weft":
         if task in TREES:
-            return ["builder", "gates"] if task == "nary" else ["gates", "fused"]
+            return ["cells", "gates"]
         return ["vanilla", "vanilla-single"] if task == "lm" and batch > 1 else ["vanilla", "compact"]
     if peer == "torch":
         if task in TREES:

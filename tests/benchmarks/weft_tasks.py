@@ -1,8 +1,8 @@
 """One run of one task in Weft: `weft_tasks.py --data FOLDER --task tagger --mode vanilla --batch 64`.
 
-The programs are those of DyNet (`programs.py`), word for word; only the tree has one more, through Weft's
-builder. Modes: `vanilla`, `compact`, for the language model also `vanilla-single`; on trees `gates`,
-`fused`, and `builder` for the task `nary`, whose equations the builder has.
+The programs are those of DyNet (`programs.py`), word for word; only the tree has one more, with its cells as
+gated operations. Modes: `vanilla`, `compact`, for the language model also `vanilla-single`; on trees `gates`,
+`fused` and `cells`.
 """
 
 from __future__ import annotations
@@ -10,52 +10,96 @@ from __future__ import annotations
 from typing import Any
 
 import measure
-import numpy as np
 import programs
 from examples import Data, Example, load
 
 import weft as dy
 
-MODES = ("vanilla", "compact", "vanilla-single", "compact-single", "builder", "gates", "fused")
+MODES = ("vanilla", "compact", "vanilla-single", "compact-single", "cells", "gates", "fused")
 BUILDERS = {"vanilla": "VanillaLSTMBuilder", "compact": "CompactVanillaLSTMBuilder"}
 
 
-class BuilderTree(programs.TreeClassifier):
-    """The tree classifier through `NaryTreeLSTMBuilder`: one recorded instruction a node."""
+kept_memory = dy.gated(
+    "benchmark_kept_memory",
+    gates="f",
+    states="c",
+    results="kept",
+    forward="""
+        f = logistic(f)
+        kept = f * c""",
+    backward="""
+        df = dkept * c * f * (1 - f)
+        dc = dkept * f""",
+)
+leaf_unit = dy.gated(
+    "benchmark_leaf",
+    gates="i o u",
+    results="h c",
+    forward="""
+        i = logistic(i)
+        o = logistic(o)
+        u = tanh(u)
+        c = i * u
+        h = o * tanh(c)""",
+    backward="""
+        t = tanh(c)
+        total = dc + dh * o * (1 - t * t)
+        di = total * u * i * (1 - i)
+        do = dh * t * o * (1 - o)
+        du = total * i * (1 - u * u)""",
+)
+inner_unit = dy.gated(
+    "benchmark_inner",
+    gates="i o u",
+    states="left right",
+    results="h c",
+    forward="""
+        i = logistic(i)
+        o = logistic(o)
+        u = tanh(u)
+        c = i * u + left + right
+        h = o * tanh(c)""",
+    backward="""
+        t = tanh(c)
+        total = dc + dh * o * (1 - t * t)
+        di = total * u * i * (1 - i)
+        do = dh * t * o * (1 - o)
+        du = total * i * (1 - u * u)
+        dleft = total
+        dright = total""",
+)
+
+
+class CellTree(programs.TreeClassifier):
+    """The tree classifier with its cells as gated operations: one instruction a leaf, four an inner node."""
 
     def create(self) -> None:
-        self.cell = tree_builder(self.collection, self.data)
-        self.output = self.parameter("output")
+        super().create()
+        self.leaf_weight, self.inner_weight = self.parameter("leaf"), self.parameter("inner")
+        self.bias = self.parameter("bias")
+        self.leaf_cell = dy.Cell(lambda word: leaf_unit([(self.leaf_weight, word)], self.bias))
+        self.inner_cell = dy.Cell(self.compose)
 
-    def losses(self, example: Example) -> list[Any]:
-        states: list[Any] = []
-        for word, left, right in zip(example.words, example.left, example.right, strict=True):
-            if left < 0:
-                states.append(self.cell.leaf(self.embedding[word]))
-            else:
-                states.append(self.cell.compose([states[left], states[right]]))
-        return [
-            dy.pickneglogsoftmax(self.output * state.h, label)
-            for state, label in zip(states, example.tags, strict=True)
-        ]
+    def leaf(self, word: Any) -> tuple[Any, Any]:
+        h, c = self.leaf_cell(word)
+        return h, c
 
+    def inner(self, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[Any, Any]:
+        h, c = self.inner_cell(*left, *right)
+        return h, c
 
-def tree_builder(collection: Any, data: Data) -> Any:
-    """Weft's binary tree builder, loaded: leaf {3H, I}, inner {5H, 2H}, biases {3H} and {H}."""
-    arrays = data.parameters
-    inputs, hidden = arrays["leaf"].shape[1], arrays["forget_bias"].shape[0]
-    builder = dy.NaryTreeLSTMBuilder(2, inputs, hidden, collection)
-    inner = np.concatenate([arrays[name] for name in ("inner", "forget_left", "forget_right")])
-    values = (arrays["leaf"], inner, arrays["bias"], arrays["forget_bias"])
-    for parameter, value in zip(builder.get_parameters(), values, strict=True):
-        parameter.set_value(value)
-    return builder
+    def compose(self, left_h: Any, left_c: Any, right_h: Any, right_c: Any) -> tuple[Any, ...]:
+        both = dy.concatenate([left_h, right_h])
+        reads = (both, both) if self.data.task == "nary" else (left_h, right_h)
+        (left,) = kept_memory([(self.forget_left, reads[0])], self.forget_bias, [left_c])
+        (right,) = kept_memory([(self.forget_right, reads[1])], self.forget_bias, [right_c])
+        return inner_unit([(self.inner_weight, both)], self.bias, [left, right])
 
 
 def program(task: str, mode: str) -> Any:
     """The program class of a task in a mode."""
     if task in ("tree", "nary"):
-        trees = {"builder": BuilderTree, "gates": programs.GatewiseTree, "fused": programs.FusedTree}
+        trees = {"cells": CellTree, "gates": programs.GatewiseTree, "fused": programs.FusedTree}
         return trees[mode]
     if task == "lm":
         return programs.LanguageModel if mode.endswith("-single") else programs.BatchedLanguageModel

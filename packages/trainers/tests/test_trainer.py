@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weft_core.files import ParameterFileError
+from weft_core.files import ParameterFileError, load_arrays
 from weft_core.parameters import ParameterCollection
 from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
 
@@ -206,3 +206,20 @@ def test_a_file_of_another_trainer_or_model_changes_nothing(tmp_path: Path) -> N
     with pytest.raises(ParameterFileError, match="other parameters"):
         larger.load(tmp_path / "adam")
     assert larger.steps == 0
+
+
+def test_saved_moments_have_the_indices_of_their_parameters(tmp_path: Path) -> None:
+    model = ParameterCollection()
+    p = model.add_parameters((2, 3), init=0.0, name="w")
+    table = model.add_lookup_parameters((3, 2, 4), init=0.0, name="e")
+    p.gradients[...] = np.arange(6).reshape(2, 3)
+    table.gradients[...] = np.arange(24).reshape(3, 2, 4)
+    table._slot.touch([0, 1, 2])
+    trainer = MomentumSGDTrainer(model, 1.0)
+    trainer.update()
+    trainer.save(tmp_path / "trainer")
+    arrays, _ = load_arrays(tmp_path / "trainer")
+    # From zero, the first step is the moment itself.
+    np.testing.assert_array_equal(arrays["v/w"], p.values)
+    np.testing.assert_array_equal(arrays["v/e"], table.values)
+    assert (np.diff(-table.values.ravel()) > 0).all()

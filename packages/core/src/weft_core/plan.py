@@ -388,12 +388,17 @@ def describe(
         records[position + T_FLAGS] = flags
         records[position + T_NEEDS] = 0
         first_block[t] = blocks
-        total = 0
+        gathered = 0
+        own = 0
         for k in range(views):
             entry = rows[row + ENTRIES] + k * ENTRY_FIELDS
             view = position + HEADER + k * VIEW
             size = entries[entry + ENTRY_SIZE] * entries[entry + ENTRY_BATCH]
-            total += size
+            if k < results:
+                own += size
+            elif k < results + operands:
+                # A row that one example or the whole batch reads, packed for every example.
+                gathered += entries[entry + ENTRY_SIZE] * max(entries[entry + ENTRY_BATCH], rows[row + BATCH])
             records[view + V_SIZE] = entries[entry + ENTRY_SIZE]
             records[view + V_BATCH] = entries[entry + ENTRY_BATCH]
             records[view + V_PARAMETER] = entries[entry + ENTRY_PARAMETER]
@@ -413,7 +418,7 @@ def describe(
         records[position + T_PAYLOAD_LIST] = lists
         lists += count * rows[row + PAYLOAD]
         position += HEADER + VIEW * views
-        scratch = max(scratch, total * count if flags & WHOLE else total)
+        scratch = max(scratch, gathered * count if flags & WHOLE else own + gathered)
     state[TYPES_SIZE] = position
     state[LISTS_SIZE] = lists
     state[SCRATCH] = scratch

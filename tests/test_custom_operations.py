@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import weft_core as w
 from weft_core import Expression, ParameterCollection
 from weft_core.backend import backends, load_backend

@@ -55,9 +55,31 @@ class BiRNNBuilder:
             ]
         self.builder_layers: list[Directions] = list(builder_layers)
         self._join = Cell(side_by_side)
+        # Builders of another kind may know expressions only.
+        self._by_places = all(isinstance(builder, RecurrentBuilder) for builder in self._builders())
 
     def transduce(self, es: Sequence[Expression]) -> list[Expression]:
         """The outputs of the last layer, one per position."""
+        return self._transduce_at(es) or self._transduce_each(es)
+
+    def _transduce_at(self, es: Sequence[Expression]) -> list[Expression] | None:
+        """For inputs of one shape: all layers by places on the tape, expressions only for the results."""
+        if not es or any([x.shape is not es[0].shape for x in es]) or not self._by_places:
+            return None
+        graph, shape = graph_of_all(es), es[0].shape
+        indices: Sequence[int] = [x.index for x in es]
+        for forward, backward in self.builder_layers:
+            lefts = forward.outputs_at(graph, indices, shape)
+            rights = backward.outputs_at(graph, indices[::-1], shape) if lefts else None
+            if lefts is None or rights is None:
+                return None
+            template = self._join.template((lefts[1], rights[1]))
+            indices = template.repeat(graph.code, len(es), [lefts[0], rights[0][::-1]])
+            shape = template.shapes[0]
+        return [Expression(graph, index, shape) for index in indices]
+
+    def _transduce_each(self, es: Sequence[Expression]) -> list[Expression]:
+        """Layer by layer through expressions: inputs of several shapes, dropout masks, other builders."""
         for forward, backward in self.builder_layers:
             es = self._joined(forward.initial_state().transduce(es), backward.initial_state().transduce(es[::-1])[::-1])
         return list(es)

@@ -16,7 +16,8 @@ from weft_core.ops.inputs import inputTensor
 from weft_core.ops.noise import dropout
 from weft_core.ops.structure import reshape
 from weft_core.parameters import ParameterCollection, Parameters
-from weft_core.shape import shape_of
+from weft_core.planner import ZERO_FLOATS
+from weft_core.shape import Shape, shape_of
 
 from .masks import LayerMasks, RecurrentDropout
 from .state import Layers, RNNState, zero_state
@@ -154,6 +155,25 @@ class RecurrentBuilder(ABC):
         for section in self._sections(layers, xs, update):
             outputs += section.outputs()
         return self._dropped(outputs)
+
+    def outputs_at(
+        self, graph: ComputationGraph, indices: Sequence[int], shape: Shape
+    ) -> tuple[Sequence[int], Shape] | None:
+        """Outputs from the start of a sequence whose inputs, all of one shape, are at these places of the tape.
+
+        Places and shape of the outputs; None where steps draw masks or the zero value is too short for a state: both
+        take expressions.
+        """
+        hidden = shape_of((self.hidden_dim,), shape.batch)
+        if self._step_rate or self._dropout.active or hidden.total > ZERO_FLOATS:
+            return None
+        zero = (hidden,) * self.components
+        for cell in self._cells(True, False):
+            template = cell.template((shape, *zero))
+            starts = template.repeat(graph.code, len(indices), [indices], (0,) * self.components)
+            first, shape = template.results[0], template.shapes[0]
+            indices = range(starts.start + first, starts.stop + first, starts.step)
+        return indices, shape
 
     def _sections(self, layers: Layers | None, xs: Sequence[Expression], update: bool) -> Iterator[Section]:
         """Run over the inputs in sections, each with the same signatures at all its steps."""

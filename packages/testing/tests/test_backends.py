@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from weft_core.backend import backends, load_backend
 from weft_core.extend import Backend
 from weft_core.numpy_backend import NumpyBackend

@@ -29,7 +29,8 @@ def test_the_case_of_an_operation(tmp_path: Path) -> None:
     wrong = BLOCKS[2].replace("-2 * a * x", "-2 * x").replace('"gaussian"', '"wrong"')
     (tmp_path / "wrong.py").write_text(wrong, encoding="utf-8")
     runs = [
-        subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True) for name in ("gaussian.py", "wrong.py")
+        subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True)
+        for name in ("gaussian.py", "wrong.py")
     ]
     assert runs[0].returncode == 0, runs[0].stderr
     assert runs[1].returncode == 1 and "central differences" in runs[1].stderr

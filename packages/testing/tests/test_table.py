@@ -7,6 +7,7 @@ import sys
 from functools import cache
 
 import pytest
+
 import weft_core
 from weft_core import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend
@@ -16,8 +17,25 @@ from weft_testing.conformance import Program
 
 # Lower-case names of weft_core that record no operation.
 NO_OPERATIONS = set(
-    "backends cg cg_checkpoint cg_revert cg_version check_gradient elementwise forward gated init load_parameters npvalues "
-    "read_parameters renew_cg reset_random_seed save_parameters values".split()
+    [
+        "backends",
+        "cg",
+        "cg_checkpoint",
+        "cg_revert",
+        "cg_version",
+        "check_gradient",
+        "elementwise",
+        "forward",
+        "gated",
+        "init",
+        "load_parameters",
+        "npvalues",
+        "read_parameters",
+        "renew_cg",
+        "reset_random_seed",
+        "save_parameters",
+        "values",
+    ]
 )
 
 case_ids = [pytest.param(case, id=case.name) for case in CASES]
@@ -27,7 +45,9 @@ case_ids = [pytest.param(case, id=case.name) for case in CASES]
 def catalogue() -> set[str]:
     """Names of the operations that importing the core registers: in a process where nobody has added any."""
     program = "import weft_core; from weft_core.operation import operations; print(' '.join(operations))"
-    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def operations_of(case: Case) -> set[str]:
@@ -65,7 +85,7 @@ def test_a_case_of_ones_own_is_added_once() -> None:
     before = list(CASES)
     try:
         assert add_case(new) is new
-        assert CASES == [*before, new]
+        assert [*before, new] == CASES
         with pytest.raises(ValueError, match="case_of_ones_own"):
             add_case(new)
     finally:

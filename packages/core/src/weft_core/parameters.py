@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import GradientError, IndexValueError, ShapeError, WeftError
 from .expression import Expression, shaped
+from .graph import current
 from .initializers import Init, InitializerError, NumpyInitializer, as_initializer, real_array
-from .ops.inputs import LookupExpression, lookup, lookup_batch
+from .ops.inputs import LookupExpression, lookup, lookup_batch, lookup_operation
 from .shape import Shape, as_dims, shape_of
 from .store import DenseSlot, Floats, LookupTable, ParameterStore, aligned_zeros, parameter_arrays
-
 
 
 class ParameterNameError(WeftError, RuntimeError, ValueError):
@@ -30,6 +30,9 @@ class TableShape(Shape):
 
     def __call__(self) -> tuple[int, ...]:
         return self.dims[-1:] + self.dims[:-1]
+
+
+_new = object.__new__
 
 
 class ParameterExpression(Expression):
@@ -230,7 +233,19 @@ class LookupParameters(StoredParameter):
         """Row `index`; raises `IndexValueError`, an IndexError, for a row that the table does not have."""
         if index.__class__ is not int or not 0 <= index < self.rows:
             index = self._row(index)
-        return lookup(self, index)
+        try:
+            sid, shape, _ = lookup_operation.table[self.shape, 1]
+        except KeyError:
+            return lookup(self, index)
+        row: LookupExpression = _new(LookupExpression)
+        row.graph = graph = current()
+        row.shape = shape
+        row.rows = self.rows
+        code = graph.code
+        row.index = len(code)
+        code.append(sid)
+        code.append(index)
+        return row
 
     def __iter__(self) -> Iterator[Expression]:
         return (self[i] for i in range(self.rows))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
 from weft_core import Expression, LookupParameters, ParameterCollection, Parameters
 
 Dims: TypeAlias = tuple[int, ...]
@@ -20,7 +21,9 @@ INSTANCES = 5
 class Instance:
     """One use of the case in a program: its number, and the parameters that all uses share."""
 
-    def __init__(self, number: int, model: ParameterCollection, shared: dict[str, Parameters | LookupParameters]) -> None:
+    def __init__(
+        self, number: int, model: ParameterCollection, shared: dict[str, Parameters | LookupParameters]
+    ) -> None:
         self.number = number
         self._model = model
         self._shared = shared

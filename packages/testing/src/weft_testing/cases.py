@@ -1,7 +1,7 @@
 """The table of cases: every operation of the catalogue, with its attributes, broadcasts and edge shapes.
 
-Where an operation has attributes, the instances of one graph take different ones that give results of equal shape: so an
-attribute that does not reach the signature is seen. Numbers of the payload differ between instances, too.
+Where an operation has attributes, the instances of one graph take different ones that give results of equal shape: so
+an attribute that does not reach the signature is seen. Numbers of the payload differ between instances, too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def listed(name: str, f: Callable[[list[Expression]], Expression], *dims: Dims, 
 # --- elementwise ----------------------------------------------------------------------------------
 
 _DOMAINS: tuple[tuple[str, float, float], ...] = (
-    ("square cube exp abs tanh logistic rectify softsign erf log_sigmoid sin cos atan sinh cosh asinh elu selu silu", -2, 2),
+    (
+        "square cube exp abs tanh logistic rectify softsign erf log_sigmoid sin cos atan sinh cosh asinh elu selu silu",
+        -2,
+        2,
+    ),
     ("sqrt log lgamma", 0.5, 3),
     ("tan asin acos atanh", -0.75, 0.75),
     ("acosh", 1.5, 3),
@@ -91,7 +95,12 @@ BINARY = [
     )
 ] + [
     case(f"{name}-{kind}", f, *dims, low=low)
-    for name, f, low in (("cmult", w.cmult, -2.0), ("cdiv", w.cdiv, 0.5), ("subtract", subtract, -2.0), ("bmax", w.bmax, -2.0))
+    for name, f, low in (
+        ("cmult", w.cmult, -2.0),
+        ("cdiv", w.cdiv, 0.5),
+        ("subtract", subtract, -2.0),
+        ("bmax", w.bmax, -2.0),
+    )
     for kind, dims in _BROADCASTS.items()
 ]
 
@@ -161,6 +170,11 @@ PRODUCTS = [
         lambda i, x, y: w.affine_transform([i.parameter("b", 4), i.parameter("W", 4, 3), x, i.parameter("W", 4, 3), y]),
         (3,), (3,),
     ),
+    turning(
+        "affine_transform-same_operand",
+        lambda i, x: w.affine_transform([i.parameter("b", 4), i.parameter("W", 4, 3), x, i.parameter("V", 4, 3), x]),
+        (3,),
+    ),
     case("affine_transform-computed", lambda b, m, x: w.affine_transform([b, m, x]), (4, 1), (4, 3), (3, 2)),
     case("affine_transform-alone", lambda b: w.affine_transform([b]), (4,)),
 ]  # fmt: skip
@@ -174,7 +188,9 @@ STRUCTURE = [
     turning("transpose", lambda i, x: w.transpose(x), (3, 2), shapes={"one": ((1, 1),), "wide": ((37, 3),)}),
     case("transpose-vector", w.transpose, (3,)),
     turning("transpose-axes", lambda i, x: w.transpose(x, ((2, 0, 1), (1, 2, 0))[i.number % 2]), (3, 3, 3)),
-    listed("concatenate", w.concatenate, (3,), (2,), (4,), shapes={"one": ((1,), (1,), (1,)), "wide": ((37,), (2,), (5,))}),
+    listed(
+        "concatenate", w.concatenate, (3,), (2,), (4,), shapes={"one": ((1,), (1,), (1,)), "wide": ((37,), (2,), (5,))}
+    ),
     listed("concatenate-matrices", w.concatenate, (3, 2), (1, 2)),
     turning("concatenate-axis", lambda i, x, y: w.concatenate([x, y], i.number % 2), (3, 3), (3, 3)),
     listed("concatenate-last", lambda xs: w.concatenate(xs, 2), (3, 2), (3, 2, 2)),
@@ -306,7 +322,9 @@ INPUTS = [
     turning("lookup-used", lambda i, x: w.cmult(i.table("E", 5, 3)[i.turn(1, 4, 1)], x), (3,)),
     turning("lookup_batch", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2, 1])),
     turning("lookup_batch-constant", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2], update=False)),
-    turning("lookup-whole_table", lambda i, x: multiply(i.table("E", 5, 3), x) + i.table("E", 5, 3)[i.turn(1, 4)], (5,)),
+    turning(
+        "lookup-whole_table", lambda i, x: multiply(i.table("E", 5, 3), x) + i.table("E", 5, 3)[i.turn(1, 4)], (5,)
+    ),
     turning("parameter", lambda i, x: w.cmult(w.parameter(i.parameter("p", 3)), x), (3,)),
     turning("const_parameter", lambda i, x: w.cmult(w.const_parameter(i.parameter("p", 3)), x), (3,)),
 ]

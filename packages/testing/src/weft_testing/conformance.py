@@ -1,11 +1,12 @@
-"""One case on one backend, compared with the float64 reference: values, gradients of operands, gradients of parameters."""
+"""One case on one backend, compared with the float64 reference: values, gradients of operands and parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
+
 from weft_core import ComputationGraph, Expression, ParameterCollection, esum, inputTensor, lookup_batch
 from weft_core.extend import Backend
 from weft_core.ops.inputs import InputExpression
@@ -24,7 +25,7 @@ from .running import (
 
 
 class Program:
-    """A graph with several instances of a case: fresh inputs, shared ones, computed ones, parameters and rows of tables.
+    """A graph with several instances of a case: on fresh, shared and computed inputs, on parameters and rows of tables.
 
     Instances 0, 1 and 4 take inputs; 2 shares its first operand with 0, its others are computed; 3 takes parameters,
     or rows of look-up tables where the operand is batched.
@@ -47,7 +48,7 @@ class Program:
         """Operands of every instance, recorded in the current graph."""
         fresh = {k: [inputTensor(v, batched=True) for v in self.values[k]] for k in (0, 1, 2, 4)}
         computed: list[Expression] = [*fresh[0][:1], *(x + 0.0 for x in fresh[2][1:])]
-        owned = [
+        owned: list[Expression] = [
             p if batch == 1 else lookup_batch(p, range(batch))  # type: ignore[arg-type]
             for p, batch in zip(self.owned, self.variant.batches, strict=True)
         ]
@@ -88,14 +89,21 @@ class Program:
         chosen = (0, 1, 4)
         clear_gradients(self.model)
         with same_random_numbers(), ComputationGraph(autobatch=autobatch, backend=backend):
-            columns = [[inputTensor(self.values[k][n], batched=True) for k in chosen] for n in range(len(self.variant.dims))]
-            results = [as_list(self.case.build(self.instances[k], *[c[j] for c in columns])) for j, k in enumerate(chosen)]
+            columns = [
+                [inputTensor(self.values[k][n], batched=True) for k in chosen] for n in range(len(self.variant.dims))
+            ]
+            results = [
+                as_list(self.case.build(self.instances[k], *[c[j] for c in columns])) for j, k in enumerate(chosen)
+            ]
             # The last result first: the order of use is not that of recording.
             loss = self.loss(results[::-1])
             loss.backward(full=True)
             outcome = {"the loss": np.array(loss.scalar_value()), **parameter_gradients(self.model)}
             for n, column in enumerate(columns):
-                outcome |= {f"gradient of operand {n} of instance {k}": x.gradient() for k, x in zip(chosen, column, strict=True)}
+                outcome |= {
+                    f"gradient of operand {n} of instance {k}": x.gradient()
+                    for k, x in zip(chosen, column, strict=True)
+                }
         clear_gradients(self.model)
         return outcome
 
@@ -105,7 +113,7 @@ def as_list(results: Expression | Sequence[Expression]) -> list[Expression]:
     return [results] if isinstance(results, Expression) else list(results)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _programs() -> dict[tuple[int, str], tuple[Program, Outcome, Outcome]]:
     return {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import weft_core as w
 from weft_core import ComputationGraph, Expression, LookupParameters, ParameterCollection
 from weft_core.extend import Backend
@@ -98,7 +99,9 @@ _CHOICES: list[_Choice] = [
     lambda i, r, a, b: w.nobackprop(a),
     lambda i, r, a, b: w.sum_batches(a) * (1 / a.shape.batch),
     lambda i, r, a, b: w.cmult(b, w.pickneglogsoftmax_batch(a, r.integers(3, size=a.shape.batch)) * 0.3),
-    lambda i, r, a, b: w.concatenate([w.pick_batch_elem(a, int(r.integers(a.shape.batch)))[k : k + 1] for k in (2, 0, 1)]),
+    lambda i, r, a, b: w.concatenate(
+        [w.pick_batch_elem(a, int(r.integers(a.shape.batch)))[k : k + 1] for k in (2, 0, 1)]
+    ),
     lambda i, r, a, b: _lstm(i, a, b),
     lambda i, r, a, b: i.table("E", 6, SIZE)[int(r.integers(6))] + w.tanh(b),
 ]

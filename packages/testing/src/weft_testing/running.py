@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
 from weft_core import Expression, ParameterCollection, cmult, inputTensor, reset_random_seed, sum_batches, sum_elems
 from weft_core.graph import settings
 from weft_core.numpy_backend import NumpyBackend
@@ -31,7 +32,7 @@ def require(condition: bool, sentence: str) -> None:
 
 @contextmanager
 def same_random_numbers() -> Iterator[None]:
-    """Seed and graph numbers start anew, so that two runs of a program draw the same; the seed is put back afterwards."""
+    """Seed and graph numbers start anew, so that two runs of a program draw the same; then the seed is put back."""
     before = settings.seed
     reset_random_seed(SEED)
     try:
@@ -41,7 +42,7 @@ def same_random_numbers() -> Iterator[None]:
 
 
 def compare(found: Outcome, wanted: Outcome, where: str, tolerance: float) -> None:
-    """Raise `ConformanceError` naming the first array that differs by more than `tolerance`, relative to its magnitude or 1.
+    """Raise `ConformanceError` naming the first array that differs by more than `tolerance` of its magnitude, or of 1.
 
     NaN equals NaN, infinities must be the same.
     """
@@ -58,7 +59,9 @@ def compare(found: Outcome, wanted: Outcome, where: str, tolerance: float) -> No
         difference = np.abs(np.where(finite, got - np.where(finite, right, 0), 0))
         # Written so that a NaN in `got` is a difference.
         if not bool((difference <= tolerance * magnitude).all()):
-            worst = tuple(int(i) for i in np.unravel_index(int(np.nanargmax(np.nan_to_num(difference, nan=np.inf))), right.shape))
+            worst = tuple(
+                int(i) for i in np.unravel_index(int(np.nanargmax(np.nan_to_num(difference, nan=np.inf))), right.shape)
+            )
             raise ConformanceError(
                 f"{where}: {what} at {worst} is {got[worst]:.9g}, the reference has {right[worst]:.9g} "
                 f"(tolerance {tolerance:.2g} of {magnitude:.3g})"
@@ -81,4 +84,6 @@ def clear_gradients(model: ParameterCollection) -> None:
 
 def parameter_gradients(model: ParameterCollection, which: str = "gradient") -> Outcome:
     """The accumulated gradient of every parameter and look-up table."""
-    return {f"{which} of {p.name()}": p.grad_as_array() for p in (*model.parameters_list(), *model.lookup_parameters_list())}
+    return {
+        f"{which} of {p.name()}": p.grad_as_array() for p in (*model.parameters_list(), *model.lookup_parameters_list())
+    }

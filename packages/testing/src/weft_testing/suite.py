@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from weft_core.extend import API_VERSION, Backend
 
 from .case import Case, Variant
@@ -15,16 +16,18 @@ from .updates import RULES, SITUATIONS, check_update
 
 def case_parameters() -> list[object]:
     """One parameter set per case and variant, with an id such as `cmult-broadcast`."""
-    return [pytest.param(case, variant, id=f"{case.name}-{variant.name}") for case in CASES for variant in case.variants()]
+    return [
+        pytest.param(case, variant, id=f"{case.name}-{variant.name}") for case in CASES for variant in case.variants()
+    ]
 
 
 class BackendConformance:
     """What every backend must pass. Inherit, and override the fixture `backend`:
 
-        class TestMyBackend(BackendConformance):
-            @pytest.fixture
-            def backend(self):
-                return MyBackend()
+    class TestMyBackend(BackendConformance):
+        @pytest.fixture
+        def backend(self):
+            return MyBackend()
     """
 
     @pytest.fixture

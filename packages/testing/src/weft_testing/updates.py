@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 import weft_core as w
 from weft_core import ComputationGraph, ParameterCollection
 from weft_core.extend import Backend, RuleState, UpdateRule
@@ -43,7 +44,9 @@ class Model:
         self.W, self.b, self.V = (
             self.collection.parameters_from_numpy(rng.integers(-63, 64, dims) / 64) for dims in ((5, 3), (5,), (7, 5))
         )
-        self.E, self.F = (self.collection.lookup_parameters_from_numpy(rng.integers(-63, 64, (9, 3)) / 64) for _ in range(2))
+        self.E, self.F = (
+            self.collection.lookup_parameters_from_numpy(rng.integers(-63, 64, (9, 3)) / 64) for _ in range(2)
+        )
         if situation == "frozen":
             self.b.set_updated(False)
             self.F.set_updated(False)
@@ -91,4 +94,7 @@ def _check_norm(backend: Backend, model: Model, where: str) -> None:
     arrays = [p.grad_as_array() for p in (model.W, model.b, model.V, model.E, model.F)]
     wanted = float(np.sqrt(sum(float(np.square(a).sum()) for a in arrays)))
     norm = backend.gradient_norm(model.collection.store)
-    require(abs(norm - wanted) <= 1e-5 * max(1.0, wanted), f"{where}: gradient_norm is {norm}, that of its gradients {wanted}")
+    require(
+        abs(norm - wanted) <= 1e-5 * max(1.0, wanted),
+        f"{where}: gradient_norm is {norm}, that of its gradients {wanted}",
+    )

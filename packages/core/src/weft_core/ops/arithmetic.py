@@ -11,7 +11,8 @@ from ..expression import Expression
 from ..graph import current
 from ..operation import mixed_graphs, operations
 from ..shape import Shape
-from .products import matrix_product, multiply
+from ..parameters import ParameterExpression
+from .products import affine_products, matrix_product, multiply
 
 add = elementwise("add", "a + b", da="dy", db="dy")
 subtract = elementwise("subtract", "a - b", da="dy", db="-dy")
@@ -103,6 +104,22 @@ def _multiply(x: Expression, y: Any) -> Expression:
     return scale(x, _number(y))
 
 
+def _parameter_times(w: Expression, y: Any) -> Expression:
+    """`w * y` for a parameter: after its first use with a shape, one look-up and two appends."""
+    try:
+        sid, shape = affine_products[w.shape, y.shape]
+    except (KeyError, AttributeError):
+        return _multiply(w, y)
+    product: Expression = object.__new__(Expression)
+    product.graph = graph = y.graph
+    product.shape = shape
+    code = graph.code
+    product.index = len(code)
+    code.append(sid)
+    code.append(y.index)
+    return product
+
+
 def _reflected(function: Callable[[Expression, float], Expression]) -> Callable[[Expression, Any], Expression]:
     def operator(x: Expression, y: Any) -> Expression:
         kind = y.__class__
@@ -131,6 +148,7 @@ def _attach() -> None:
     }
     for name, function in operators.items():
         setattr(Expression, name, function)
+    ParameterExpression.__mul__ = _parameter_times  # type: ignore[method-assign]
 
 
 _attach()

@@ -158,6 +158,7 @@ def record_input(graph: ComputationGraph, shape: Shape, numbers: Iterable[float]
 
 
 _number = shape_of((1,))
+_new = object.__new__
 
 
 def scalarInput(s: float, device: str = "") -> InputExpression:
@@ -270,12 +271,14 @@ def lookup(p: LookupParameters, index: int = 0, update: bool = True) -> LookupEx
         sid, shape, _ = lookup_operation.table[table, 1]
     except KeyError:
         sid, shape = lookup_operation.of_table(table, p.row_dims, 1)
-    graph = current()
-    code = graph.code
-    expression = LookupExpression(graph, len(code), shape)
+    expression: LookupExpression = _new(LookupExpression)
+    expression.graph = graph = current()
+    expression.shape = shape
     expression.rows = rows
+    code = graph.code
+    expression.index = len(code)
     code.append(sid)
-    code.append(int(index))
+    code.append(index if index.__class__ is int else int(index))
     return expression
 
 

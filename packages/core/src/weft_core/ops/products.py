@@ -54,7 +54,7 @@ def matrices(operands: Sequence[Array]) -> list[Array]:
 matrix_product = MatrixProduct()
 _new = object.__new__
 _multiply = binary_function(matrix_product)
-_affine_products: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
+affine_products: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
 
 
 def multiply(x: Expression, y: Expression) -> Expression:
@@ -63,20 +63,17 @@ def multiply(x: Expression, y: Expression) -> Expression:
     if shape.parameter < 0 or len(shape.dims) != 2 or y.shape.parameter >= 0:
         return _multiply(x, y)
     try:
-        sid, result = _affine_products[shape, y.shape]
+        sid, result = affine_products[shape, y.shape]
     except KeyError:
         if shape.dims[1] != y.shape.rows or len(y.shape.dims) > 2:
             return _multiply(x, y)
         signature = affine.bind((y.shape,), (), (shape,), None)
-        sid, result = _affine_products[shape, y.shape] = signature.id, signature.results[0]
-    product: Expression = _new(Expression)
-    product.graph = graph = y.graph
-    product.shape = result
-    code = graph.code
-    product.index = len(code)
-    code.append(sid)
-    code.append(y.index)
-    return product
+        sid, result = affine_products[shape, y.shape] = signature.id, signature.results[0]
+    graph = y.graph
+    index = len(graph.code)
+    graph.code.append(sid)
+    graph.code.append(y.index)
+    return Expression(graph, index, result)
 
 
 _affine_forms: dict[tuple[Shape, ...], tuple[int, Shape]] = {}

@@ -1,0 +1,8 @@
+"""Whole programs: what no single operation shows. Each is a check of a backend by a name that says what must hold."""
+
+from __future__ import annotations
+
+from . import gradients, lifetimes, planning, values
+from .table import PROGRAMS
+
+__all__ = ["PROGRAMS", "gradients", "lifetimes", "planning", "values"]

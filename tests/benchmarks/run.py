@@ -43,12 +43,16 @@ class Run:
     update: str
 
 
-def modes(peer: str, task: str, batch: int) -> list[str]:
-    """The modes in which a peer may be at its best, for a task and a number of examples per graph."""
+def modes(peer: str, task: str, batch: int, thorough: bool) -> list[str]:
+    """The modes in which a peer may be at its best, for a task and a number of examples per graph.
+
+    `thorough`: also those that have not been the best so far, and Weft without batching, whose losses must agree.
+    """
     if peer == "weft":
         if task in TREES:
-            return ["cells", "gates"]
-        return ["vanilla", "vanilla-single"] if task == "lm" and batch > 1 else ["vanilla", "compact"]
+            return ["cells", "gates"] + (["cells-unbatched"] if thorough else [])
+        single = ["vanilla", "vanilla-single"] if task == "lm" and batch > 1 else ["vanilla", "compact"]
+        return single + (["vanilla-unbatched"] if thorough else [])
     if peer == "torch":
         if task in TREES:
             return ["levels"]
@@ -56,16 +60,22 @@ def modes(peer: str, task: str, batch: int) -> list[str]:
     if task == "lm":
         return ["vanilla", "compact"] + (["compact-single-autobatch"] if batch > 1 else [])
     builders = ["gates", "fused"] if task in TREES else ["vanilla", "compact"]
-    return [f"{builder}-autobatch" for builder in builders] if batch > 1 else builders
+    batched = [f"{builder}-autobatch" for builder in builders]
+    if thorough:
+        return builders + batched
+    return batched if batch > 1 else builders
 
 
-def runs(peers: dict[str, str], task: str, batch: int, updates: list[str], dynamic: bool) -> list[Run]:
-    """All lines of one table; `dynamic` adds PyTorch written node by node, as a dynamic program is."""
+def runs(peers: dict[str, str], task: str, batch: int, options: argparse.Namespace) -> list[Run]:
+    """All lines of one table; `options.dynamic` adds PyTorch written node by node, as a dynamic program is."""
     lines = [
-        Run(peer, mode, update) for peer in peers for mode in modes(peer, task, batch) for update in updates
+        Run(peer, mode, update)
+        for peer in peers
+        for mode in modes(peer, task, batch, options.thorough)
+        for update in options.updates
     ]
-    if dynamic and "torch" in peers:
-        lines += [Run("torch", "node" if task in TREES else "cell", update) for update in updates]
+    if options.dynamic and "torch" in peers:
+        lines += [Run("torch", "node" if task in TREES else "cell", update) for update in options.updates]
     return lines
 
 
@@ -84,7 +94,7 @@ def measure(python: str, run: Run, task: str, batch: int, options: argparse.Name
 
 def compare(task: str, batch: int, peers: dict[str, str], options: argparse.Namespace) -> list[Result]:
     """Runs all peers of one task in turns and prints their table; returns the median run of every line."""
-    lines = runs(peers, task, batch, options.updates, options.dynamic)
+    lines = runs(peers, task, batch, options)
     repeated: dict[Run, list[Result]] = {line: [] for line in lines}
     for _ in range(options.repeats):
         for line in lines:
@@ -152,6 +162,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--torch", action="store_true", help="fail if PyTorch is not installed here")
     parser.add_argument("--dynamic", action="store_true", help="also PyTorch cell by cell and node by node")
+    parser.add_argument("--thorough", action="store_true", help="all modes of DyNet, and Weft without batching")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="timed training per run")
     parser.add_argument("--loss-examples", type=int, default=256)
@@ -163,7 +174,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
     chosen = parser.parse_args()
     if chosen.quick:
-        chosen.repeats, chosen.seconds, chosen.loss_examples = 1, 0.5, 64
+        chosen.repeats, chosen.seconds = 1, 0.5
     return chosen
 
 

@@ -16,6 +16,7 @@ from examples import Data, Example, load
 import weft as dy
 
 MODES = ("vanilla", "compact", "vanilla-single", "compact-single", "cells", "gates", "fused")
+MODES += tuple(f"{mode}-unbatched" for mode in MODES)
 BUILDERS = {"vanilla": "VanillaLSTMBuilder", "compact": "CompactVanillaLSTMBuilder"}
 
 
@@ -110,7 +111,10 @@ def main() -> None:
     chosen = measure.settings(MODES)
     data = load(chosen.data, chosen.task)
     builder = BUILDERS.get(chosen.mode.split("-")[0], "VanillaLSTMBuilder")
-    instance = program(chosen.task, chosen.mode)(dy, data, builder, chosen.update == "sparse")
+    if chosen.mode.endswith("-unbatched"):
+        dy.init(autobatch=False)
+    mode = chosen.mode.removesuffix("-unbatched")
+    instance = program(chosen.task, mode)(dy, data, builder, chosen.update == "sparse")
     measure.run("weft", instance, data, chosen)
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
 from weft_core import plan as planner
-from weft_core.backend import backends, load_backend
 from weft_core.elementwise import Elementwise
 from weft_core.extend import Backend, RuleState, UpdateRule
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend, NumpyExecution, Step
 from weft_core.operation import operations
 from weft_core.planner import Plan
-from weft_core.signature import ALIAS, signatures
 from weft_core.store import ParameterStore
 from weft_testing import CASES, Case, ConformanceError, check_case, check_reference, check_signatures
 from weft_testing.programs import PROGRAMS
@@ -189,41 +186,6 @@ def test_a_wrong_step_is_found(mutation: str) -> None:
     check(MutantBackend(lambda step: None), name)
     with pytest.raises(ConformanceError, match=name):
         check(MutantBackend(mutate), name)
-
-
-# --- a wrong kernel of a compiled backend ----------------------------------------------------------
-
-
-@contextmanager
-def swapped_kernels(name: str, other: str, column: int, table: Any) -> Iterator[None]:
-    """One phase of all signatures of an operation is that of another operation."""
-    of = {n: [s.id for s in signatures.all if s.operation.name == n and not s.flags & ALIAS] for n in (name, other)}
-    kept = table.rows.copy()
-    wrong = int(table.rows[of[other][0], column])
-    assert wrong and wrong not in table.rows[of[name], column]
-    table.rows[of[name], column] = wrong
-    try:
-        yield
-    finally:
-        table.rows[:] = kept
-
-
-@pytest.mark.parametrize("phase", ["KERNEL_FORWARD", "KERNEL_BACKWARD"])
-@pytest.mark.parametrize(("name", "other"), [("tanh", "logistic"), ("cmult", "add"), ("square", "cube")])
-def test_a_wrong_kernel_is_found(name: str, other: str, phase: str) -> None:
-    if "numba" not in {entry.name for entry in backends() if entry.available}:
-        pytest.skip("the Numba backend is not installed")
-    kernels = pytest.importorskip("weft_numba.kernels")
-    registers = pytest.importorskip("weft_numba.registers")
-    backend = load_backend("numba")
-    for each in (name, other):
-        check(backend, each)
-    with (
-        swapped_kernels(name, other, getattr(registers, phase), kernels.kernel_table),
-        pytest.raises(ConformanceError, match=name),
-    ):
-        check(backend, name)
-    check(backend, name)
 
 
 # --- a signature that misses an attribute ----------------------------------------------------------

@@ -134,6 +134,13 @@ def _affine(i: Instance, *xs: Expression) -> Expression:
     return w.affine_transform(terms)
 
 
+def _recurrent(i: Instance, h: Expression, x: Expression) -> Expression:
+    """Two or three steps of a plain recurrence: products inside of it run level by level, those outside at once."""
+    for _ in range(2 + i.number % 2):
+        h = w.tanh(w.affine_transform([i.parameter("b", 3), i.parameter("W", 3, 3), h, i.parameter("U", 3, 2), x]))
+    return h
+
+
 PRODUCTS = [
     case("multiply", multiply, (3, 2), (2, 4), shapes={"one": ((1, 1), (1,)), "wide": ((5, 37), (37, 3))}),
     case("multiply-vector", multiply, (3, 2), (2,)),
@@ -175,6 +182,7 @@ PRODUCTS = [
         lambda i, x: w.affine_transform([i.parameter("b", 4), i.parameter("W", 4, 3), x, i.parameter("V", 4, 3), x]),
         (3,),
     ),
+    turning("affine_transform-recurrent", _recurrent, (3,), (2,)),
     case("affine_transform-computed", lambda b, m, x: w.affine_transform([b, m, x]), (4, 1), (4, 3), (3, 2)),
     case("affine_transform-alone", lambda b: w.affine_transform([b]), (4,)),
 ]  # fmt: skip

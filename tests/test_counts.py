@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import weft as dy
 from numba.core.runtime import _nrt_python, rtsys
+
+import weft as dy
 
 
 @pytest.fixture(autouse=True)

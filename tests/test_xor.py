@@ -1,8 +1,9 @@
-"""The first program of every DyNet course, as people wrote it: XOR with one graph that is reused, and with a graph per example."""
+"""The first program of every DyNet course: XOR with one graph that is reused, and with a graph per example."""
 
 from __future__ import annotations
 
 import pytest
+
 import weft as dy
 
 EXAMPLES = 8_000

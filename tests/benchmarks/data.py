@@ -150,9 +150,7 @@ def _with_rare_length(rng: np.random.Generator, stream: Sequence[str]) -> list[s
                 seen.add(word)
                 words.append(word)
         if len(seen) < TAG_TYPES:
-            raise ValueError(
-                f"the standard library has {len(seen)} usable word types, {TAG_TYPES} are needed"
-            )
+            raise ValueError(f"the standard library has {len(seen)} usable word types, {TAG_TYPES} are needed")
         rare = {word: count for word, count in Counter(words).items() if count <= RARE_COUNT}
         tokens = sum(rare.values())
         excess = sum(len(word) * count for word, count in rare.items()) - RARE_LENGTH * tokens

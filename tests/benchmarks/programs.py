@@ -177,9 +177,7 @@ class TreeClassifier(DynetProgram):
                 states.append(self.leaf(self.embedding[word]))
             else:
                 states.append(self.inner(states[left], states[right]))
-        return [
-            self.dy.pickneglogsoftmax(self.output * h, label) for (h, _), label in zip(states, example.tags)
-        ]
+        return [self.dy.pickneglogsoftmax(self.output * h, label) for (h, _), label in zip(states, example.tags)]
 
 
 class GatewiseTree(TreeClassifier):

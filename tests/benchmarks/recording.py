@@ -165,9 +165,7 @@ def elsewhere(python: str, toolkit: str, folder: Path) -> dict[str, float]:
     """All figures of one toolkit in another process, single-threaded."""
     command = [python, __file__, "--toolkit", toolkit, "--data", str(folder)]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    finished = subprocess.run(
-        command, env={**os.environ, **one_thread}, stdout=subprocess.PIPE, text=True, check=True
-    )
+    finished = subprocess.run(command, env={**os.environ, **one_thread}, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
@@ -188,9 +186,7 @@ def compare(asked: str | None, make: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toolkit", choices=("weft", "dynet"))
     parser.add_argument("--data", type=Path, help="folder written by data.py (with --toolkit)")
     parser.add_argument("--dynet", metavar="PYTHON", help="an interpreter with DyNet")

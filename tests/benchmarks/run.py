@@ -151,15 +151,11 @@ def _verdict(results: list[Result]) -> str:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=data.TASKS, default=list(data.TASKS))
     parser.add_argument("--batches", nargs="+", type=int, help="examples a graph (default: by task)")
     parser.add_argument("--peers", nargs="+", choices=tuple(PROGRAMS), default=list(PROGRAMS))
-    parser.add_argument(
-        "--updates", nargs="+", choices=("sparse", "dense"), default=["sparse"], help="of tables"
-    )
+    parser.add_argument("--updates", nargs="+", choices=("sparse", "dense"), default=["sparse"], help="of tables")
     parser.add_argument("--torch", action="store_true", help="fail if PyTorch is not installed here")
     parser.add_argument("--dynamic", action="store_true", help="also PyTorch cell by cell and node by node")
     parser.add_argument("--thorough", action="store_true", help="all modes of DyNet, and Weft without batching")
@@ -167,9 +163,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="timed training per run")
     parser.add_argument("--loss-examples", type=int, default=256)
     parser.add_argument("--quick", action="store_true", help="one repetition of half a second")
-    parser.add_argument(
-        "--dynet", metavar="PYTHON", help=f"an interpreter with DyNet (or {pythons.VARIABLE})"
-    )
+    parser.add_argument("--dynet", metavar="PYTHON", help=f"an interpreter with DyNet (or {pythons.VARIABLE})")
     parser.add_argument("--make-dynet", action="store_true", help="make one with pip if none is found")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
     chosen = parser.parse_args()

@@ -80,9 +80,7 @@ class Tagger(TorchProgram):
         if not spelling:
             return self.rows(words, self.embedding)
         known = self.embedding
-        return torch.cat(
-            [self.spelled(spelling[w]) if w in spelling else self.rows([w], known) for w in words]
-        )
+        return torch.cat([self.spelled(spelling[w]) if w in spelling else self.rows([w], known) for w in words])
 
     def spelled(self, letters: list[int]) -> Tensor:
         return self.speller.ends(self.rows(letters, self.characters).unsqueeze(1))
@@ -192,9 +190,7 @@ class LevelTree(Tree):
         levels: list[list[tuple[int, int, int]]] = []
         for example in group:
             base = len(heights)
-            for node, (word, left, right, label) in enumerate(
-                zip(*_columns(example), strict=True), start=base
-            ):
+            for node, (word, left, right, label) in enumerate(zip(*_columns(example), strict=True), start=base):
                 labels.append(label)
                 parents.append(-1)
                 if left < 0:

@@ -93,9 +93,7 @@ class Lstm:
             return torch.cat(list(self.layer(x)[1][0]), dim=-1)
         steps = list(x.unbind(0))
         left_to_right, right_to_left = self.directions
-        return torch.cat(
-            [self._walk(left_to_right, steps)[-1], self._walk(right_to_left, steps[::-1])[-1]], dim=-1
-        )
+        return torch.cat([self._walk(left_to_right, steps)[-1], self._walk(right_to_left, steps[::-1])[-1]], dim=-1)
 
     def _walk(self, direction: list[nn.Parameter], steps: list[Tensor]) -> list[Tensor]:
         weight_x, weight_h, bias = direction
@@ -127,9 +125,7 @@ class TorchProgram(Program):
         self.weights: list[nn.Parameter] = []
         self.embedding = self.table("embedding")
         self.create()
-        self.trainer = Adam(
-            self.weights if sparse else self.weights + self.tables, self.tables if sparse else []
-        )
+        self.trainer = Adam(self.weights if sparse else self.weights + self.tables, self.tables if sparse else [])
 
     def create(self) -> None:
         raise NotImplementedError

@@ -11,7 +11,7 @@ from typing import Any
 
 import measure
 import programs
-from examples import Data, Example, load
+from examples import load
 
 import weft as dy
 

@@ -104,10 +104,7 @@ CASES = [
         for d in ((7,), (33,))
         for a, b in ((1, 1), (4, 1), (1, 4), (4, 4))
     ),
-    *(
-        Case("pickneglogsoftmax", ((d, 1),), lambda n, x: weft.pickneglogsoftmax(x, n))
-        for d in ((5,), (7596,), (6, 1))
-    ),
+    *(Case("pickneglogsoftmax", ((d, 1),), lambda n, x: weft.pickneglogsoftmax(x, n)) for d in ((5,), (7596,), (6, 1))),
     Case("pickneglogsoftmax", (((211,), 4),), lambda n, x: weft.pickneglogsoftmax_batch(x, [n, 3, 0, 210])),
     *(Case("hinge", ((d, 1),), lambda n, x: weft.hinge(x, n, 0.4)) for d in ((5,), (211,), (6, 1))),
     Case("hinge", (((37,), 4),), lambda n, x: weft.hinge_batch(x, [n, 3, 0, 36], 2.0)),

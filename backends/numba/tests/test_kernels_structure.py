@@ -103,8 +103,7 @@ def evaluate(case: Case, backend: Any, autobatch: bool) -> list[np.ndarray]:
     numbers = np.random.default_rng(3)
     model = weft.ParameterCollection()
     parameters = [
-        model.parameters_from_numpy(numbers.standard_normal(dims).astype(np.float32))
-        for dims, _ in case.shapes
+        model.parameters_from_numpy(numbers.standard_normal(dims).astype(np.float32)) for dims, _ in case.shapes
     ]
     with ComputationGraph(autobatch, backend):
         operands = []

@@ -192,9 +192,7 @@ def fail(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_a_failing_save_leaves_the_old_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_a_failing_save_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     save_parameters(path, make_model())
     before = path.read_bytes()
     with monkeypatch.context() as patch:
@@ -249,9 +247,7 @@ def test_a_failing_first_save_leaves_no_file(path: Path, monkeypatch: pytest.Mon
     assert os.listdir(path.parent) == []
 
 
-def test_the_new_file_is_on_the_disk_before_it_gets_the_name(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_new_file_is_on_the_disk_before_it_gets_the_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     sync, replace = os.fsync, os.replace
 
@@ -361,9 +357,7 @@ def test_every_truncation_is_noticed(path: Path) -> None:
     assert 8 < start < len(whole)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        kind = (
-            "starts with 8" if length < 8 else "announces a header" if length < start else "the arrays need"
-        )
+        kind = "starts with 8" if length < 8 else "announces a header" if length < start else "the arrays need"
         with pytest.raises(ParameterFileError, match=f"truncated.*{kind}"):
             read_parameters(path)
     for length in (0, 7, 8, start - 1, start, start + 1, len(whole) - 1):

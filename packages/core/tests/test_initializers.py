@@ -144,9 +144,7 @@ def test_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("init", ["Glorot", "", [1.0, 2.0], object(), 1j, UniformInitializer])
 def test_unknown_forms_are_named_with_the_known_ones(init: Any) -> None:
     for draw in (drawn, drawn_table):
-        with pytest.raises(
-            UnknownInitializer, match=r"'glorot', 'he', .*'saxe', a number, an array"
-        ) as raised:
+        with pytest.raises(UnknownInitializer, match=r"'glorot', 'he', .*'saxe', a number, an array") as raised:
             draw((2, 2), init)
         assert isinstance(raised.value, ValueError)
 

@@ -296,10 +296,7 @@ def test_autobatching_changes_nothing(r: Row, batch: int) -> None:
     found = []
     for autobatch in (True, False):
         with ComputationGraph(autobatch=autobatch, backend=backend):
-            rows = [
-                [inputTensor(v, batched=True) for v in values_for(r, (batch,) * len(r.dims), s)]
-                for s in range(4)
-            ]
+            rows = [[inputTensor(v, batched=True) for v in values_for(r, (batch,) * len(r.dims), s)] for s in range(4)]
             results = [r.f(*xs) for xs in rows]
             chained = lis.esum([projected(y) for y in results])
             chained.backward(full=True)

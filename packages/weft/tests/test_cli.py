@@ -84,9 +84,7 @@ def test_train_then_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (tmp_path / name).write_text(text, encoding="utf-8")
     model = tmp_path / "model"
     command = ["train", "tagger", "--train", str(tmp_path / "train"), "--dev", str(tmp_path / "dev")]
-    assert (
-        cli.main([*command, "--out", str(model), "--epochs", "6", "--learning-rate", "0.02", "--quiet"]) == 0
-    )
+    assert cli.main([*command, "--out", str(model), "--epochs", "6", "--learning-rate", "0.02", "--quiet"]) == 0
     assert f"is in {model}" in capsys.readouterr().out
     assert cli.main(["tag", str(model), str(tmp_path / "text")]) == 0
     assert capsys.readouterr().out == "the\tD\ndog\tN\n\nthe\tD\ncat\tN\n\n"

@@ -30,9 +30,7 @@ CONLLU = "\n".join(
 EXPECTED = [Sentence(("vamos", "nos", "#"), ("VERB", "PRON", "SYM")), Sentence(("mar azul",), ("NOUN",))]
 
 
-@pytest.mark.parametrize(
-    "text", [CONLLU, CONLLU.replace("\n", "\r\n"), "\ufeff" + CONLLU, CONLLU.rstrip("\n")]
-)
+@pytest.mark.parametrize("text", [CONLLU, CONLLU.replace("\n", "\r\n"), "\ufeff" + CONLLU, CONLLU.rstrip("\n")])
 def test_conllu(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.conllu"
     path.write_bytes(text.encode())

@@ -12,9 +12,7 @@ from weft.tagger.stdlib_corpus import DEV_MODULES, TRAIN_MODULES
 
 
 def roles(source: str) -> list[str]:
-    return [
-        f"{token.word}:{token.tag}" for line in tagged_lines(source) for token in line if token.tag in ROLES
-    ]
+    return [f"{token.word}:{token.tag}" for line in tagged_lines(source) for token in line if token.tag in ROLES]
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,7 @@ def test_saving_again_leaves_two_files(tagger: Tagger, tmp_path: Path) -> None:
     assert first & second == {"model.json"}
 
 
-def test_a_failed_save_leaves_the_former_model(
-    tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_former_model(tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tagger(tagger, tmp_path)
     before = tagger.loss(DEV).value()
 

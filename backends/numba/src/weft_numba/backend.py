@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NumbaBackend(Backend):
-    """Compiled planner, virtual machine and kernels for the CPU; BLAS through SciPy. One thread unless asked for more."""
+    """Compiled planner, virtual machine and kernels for the CPU, BLAS through SciPy; one thread unless asked for more."""
 
     name = "numba"
     capabilities = frozenset({"compiled", "custom-elementwise", "custom-gated"})
@@ -29,7 +29,13 @@ class NumbaBackend(Backend):
         return NumbaExecution(graph)
 
     def update(
-        self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+        self,
+        rule: UpdateRule,
+        state: RuleState,
+        store: ParameterStore,
+        settings: dict[str, float],
+        scale: float,
+        sparse: bool,
     ) -> None:
         apply_rule(rule, state, store, settings, scale, sparse)
 

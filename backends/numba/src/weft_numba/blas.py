@@ -141,9 +141,7 @@ def gemv_add(rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, 
 
 
 @_loop
-def gemv_transposed_add(
-    rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, y_address: Any
-) -> Any:
+def gemv_transposed_add(rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, y_address: Any) -> Any:
     """y += A^T x: one dot product for each column, four at a time so that x is read once for four."""
     x, y = floats(x_address), floats(y_address)
     whole = columns // 4 * 4

@@ -185,7 +185,9 @@ class KernelCache(_Cache):
 
     def __init__(self, function: FunctionType, options: dict[str, Any]) -> None:
         self._function = function
-        self._options = repr(sorted((name, sorted(v) if isinstance(v, (set, frozenset)) else v) for name, v in options.items()))
+        self._options = repr(
+            sorted((name, sorted(v) if isinstance(v, (set, frozenset)) else v) for name, v in options.items())
+        )
         # Numba's own rule for a folder the user has named: one subfolder per source folder.
         subfolder = UserProvidedCacheLocator.get_suitable_cache_subpath(inspect.getfile(function))
         self._folder = cache_folder() / subfolder

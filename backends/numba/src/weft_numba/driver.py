@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from numba import carray  # type: ignore[attr-defined]
+
 from weft_core import plan as p
 from weft_core.planner import ZERO_FLOATS
 from weft_core.signature import COLUMNS, LENGTH, SCATTERS
@@ -73,9 +74,9 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
     waiting = column(regs, r.R_POSITIONS, r.P_WAITING)
     candidates = waiting if assign else column(regs, r.R_POSITIONS, r.P_STARTS)
     nodes = column(regs, r.R_NODES, r.N_NODES)
-    count = select(
-        carray(integers(regs[r.R_TARGETS]), regs[r.R_TARGET_COUNT]), regs[r.R_TARGET_COUNT], not assign, code, rows, state, offset,
-        start_of, candidates, candidate_count, column(regs, r.R_POSITIONS, r.P_MARK), nodes,
+    select(
+        carray(integers(regs[r.R_TARGETS]), regs[r.R_TARGET_COUNT]), regs[r.R_TARGET_COUNT], not assign, code, rows,
+        state, offset, start_of, candidates, candidate_count, column(regs, r.R_POSITIONS, r.P_MARK), nodes,
     )  # fmt: skip
     if state[p.BROKEN]:
         return r.REVERTED
@@ -85,7 +86,20 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
     type_count = column(regs, r.R_TYPES, r.K_COUNT)
     producers = array(regs, r.R_PRODUCERS, r.R_PRODUCERS_SIZE)
     classify(
-        code, rows, entries, state, start_of, nodes, local_of, type_of, node_type, type_signature, type_count, producers, need, full
+        code,
+        rows,
+        entries,
+        state,
+        start_of,
+        nodes,
+        local_of,
+        type_of,
+        node_type,
+        type_signature,
+        type_count,
+        producers,
+        need,
+        full,
     )
     if state[p.LISTS_SIZE] > regs[r.R_LISTS_SIZE] or state[p.TYPES_SIZE] > regs[r.R_RECORDS_SIZE]:
         settle(state, waiting, offset, nodes, local_of, type_of, type_signature, False)
@@ -104,8 +118,8 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
     buckets = carray(integers(regs[r.R_NODES] + 8 * r.N_BUCKETS * node_capacity), node_capacity + 2 * kinds + 2)
     steps = carray(integers(regs[r.R_STEPS]), p.STEP * (2 * node_capacity + kinds))
     arrange(
-        code, rows, state, start_of, nodes, local_of, node_type, component, found, column(regs, r.R_NODES, r.N_LEVEL), key, order,
-        buckets, autobatch,
+        code, rows, state, start_of, nodes, local_of, node_type, component, found, column(regs, r.R_NODES, r.N_LEVEL),
+        key, order, buckets, autobatch,
     )  # fmt: skip
     schedule(
         rows, state, node_type, type_signature, type_count, component, key, order, rank,
@@ -118,8 +132,8 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
     lists = array(regs, r.R_LISTS, r.R_LISTS_SIZE)
     describe(rows, entries, state, type_signature, type_count, record_of, records, block_of, first_block, assign)
     place(
-        code, rows, state, start_of, nodes, local_of, node_type, component, order, rank, record_of, records, block_of, first_block,
-        lists, offset, gradient_offset, need, assign, autobatch,
+        code, rows, state, start_of, nodes, local_of, node_type, component, order, rank, record_of, records, block_of,
+        first_block, lists, offset, gradient_offset, need, assign, autobatch,
     )  # fmt: skip
     settle(state, waiting, offset, nodes, local_of, type_of, type_signature, assign)
     return r.DONE
@@ -127,7 +141,10 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
 
 @cached_njit
 def bind(regs: Any, backward: bool) -> None:
-    """Write addresses into the plan's records: arenas, parameters, row lists, kernels; note tables that get a gradient as a whole."""
+    """Write addresses into the plan's records: arenas, parameters, row lists, kernels.
+
+    Before a backward pass, note the look-up tables that get a gradient as a whole.
+    """
     state = carray(integers(regs[r.R_STATE]), p.STATE)
     records = array(regs, r.R_RECORDS, r.R_RECORDS_SIZE)
     parameters, parameter_gradients = integers(regs[r.R_PARAMETERS]), integers(regs[r.R_PARAMETER_GRADIENTS])
@@ -188,7 +205,10 @@ def run_forward(regs_address: int, first: int) -> int:
 
 @cached_njit
 def run_backward(regs_address: int, last: int, seed: int) -> int:
-    """Run the plan's steps backwards from `last` on, or from the end (`last` < 0) after clearing gradients and setting the seed's to 1."""
+    """Run the plan's steps backwards from `last` on; from the end (`last` < 0) after clearing the gradients.
+
+    The gradient at `seed` is 1. REFERENCE when a step has no kernel, as in `run_forward`.
+    """
     regs = carray(integers(regs_address), r.REGISTERS)
     state = integers(regs[r.R_STATE])
     if last < 0:

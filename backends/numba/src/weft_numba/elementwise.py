@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from weft_core.elementwise import Elementwise
 from weft_core.formula import names
 from weft_core.signature import Signature
@@ -17,8 +18,8 @@ from .kernels import Kernel, kernel_family
 def layout_table(signature: Signature) -> list[int]:
     """`[0]` when every operand has the size of the result; else `[1, inner, outer, inner strides..., offsets...]`.
 
-    The inner run is the longest prefix of dims along which every view either moves by its own memory or stays; offsets are
-    given for each of the `outer` positions, for the result and then each operand.
+    The inner run is the longest prefix of dims along which every view either moves by its own memory or stays;
+    offsets are given for each of the `outer` positions, for the result and then each operand.
     """
     result = signature.results[0]
     shapes = (result, *signature.operands)
@@ -33,7 +34,9 @@ def layout_table(signature: Signature) -> list[int]:
         strides.append(row)
     inner, axes = 1, 0
     for axis, length in enumerate(result.dims):
-        if length > 1 and not all(row[axis] in (0, inner) and _runs(row[:axis], row[axis], result.dims) for row in strides):
+        if length > 1 and not all(
+            row[axis] in (0, inner) and _runs(row[:axis], row[axis], result.dims) for row in strides
+        ):
             break
         inner *= length
         axes = axis + 1
@@ -62,11 +65,13 @@ def _kernel_body(
         pointers.append(("p_target", "y", "value"))
     else:
         pointers += [("p_dy", "y", "gradient"), ("p_target", backward, "gradient")]
-    checks = [f"{'adjacent' if kind == 'value' else 'gradients_adjacent'}(w_{n}, start, count)" for _, n, kind in pointers]
+    checks = [
+        f"{'adjacent' if kind == 'value' else 'gradients_adjacent'}(w_{n}, start, count)" for _, n, kind in pointers
+    ]
     flat = " and ".join(checks) if not operation.scalars else "False"
     same = " and ".join(f"total(w_{n}) == total(w_y)" for n in operation.operands)
     lines = [
-        f"    n, rows, batches = size(w_y), count, integers(record)[T_BATCH]",
+        "    n, rows, batches = size(w_y), count, integers(record)[T_BATCH]",
         f"    if {same}:",
         "        n, batches = n * batches, 1",
         f"        if {flat}:",

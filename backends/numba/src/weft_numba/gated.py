@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from weft_core.formula import assignments, names
 from weft_core.gated import Gated
-from weft_core.plan import T_BATCH, T_RESULTS, V_BATCH, V_EXTERNAL, V_SIZE
+from weft_core.plan import T_BATCH, T_KERNELS, T_RESULTS, V_EXTERNAL, V_GRADIENT_ROWS, V_ROWS
 from weft_core.signature import Signature
 
 from .blas import outer_add, product_add, product_transposed_add
@@ -30,7 +30,6 @@ from .views import (
     view,
     wants_gradient,
 )
-from weft_core.plan import T_KERNELS, V_GRADIENT_ROWS, V_ROWS
 
 # Integers of a signature's table.
 PRODUCTS, STATES, GATE_ROWS, HIDDEN, COLUMNS, HAS_BIAS, LINEAR = range(7)
@@ -72,7 +71,7 @@ def columns_of(record: int) -> int:
 
 @cached_njit
 def gather(record: int, v: int, start: int, count: int) -> tuple[int, int]:
-    """Address and leading dimension of these operand rows as one matrix; packed into scratch memory when they are scattered."""
+    """Address and leading dimension of operand rows as one matrix; scattered rows are packed into scratch memory."""
     columns = columns_of(record)
     rows = size(v) // layout(record, COLUMNS)
     if total(v) == rows * columns:
@@ -94,7 +93,7 @@ def gather(record: int, v: int, start: int, count: int) -> tuple[int, int]:
 @cached_njit
 def all_zero(v: int, start: int, count: int) -> bool:
     """Whether these rows are all the zero value, so that their product is zero."""
-    for row in range(start, start + count):
+    for row in range(start, start + count):  # noqa: SIM110  a loop compiles, a generator does not
         if not is_zero(v, row):
             return False
     return True
@@ -113,8 +112,8 @@ def add_products(record: int, start: int, count: int, external: int) -> None:
         address, lead = gather(record, x, start, count)
         width = size(x) // layout(record, COLUMNS)
         product_add(
-            sgemm_address(record), gate_rows, columns, width, value(weight_view(record, k), 0), gate_rows, address, lead,
-            value(gates, start), gate_rows,
+            sgemm_address(record), gate_rows, columns, width, value(weight_view(record, k), 0), gate_rows, address,
+            lead, value(gates, start), gate_rows,
         )  # fmt: skip
 
 
@@ -157,12 +156,23 @@ def add_operand_gradients(record: int, start: int, count: int, external: int) ->
         distance = total(x) if count == 1 else row_distance(integers(x)[V_GRADIENT_ROWS], start, count)
         if whole and distance == total(x):
             product_transposed_add(
-                sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, gradient(x, start), width
+                sgemm_address(record),
+                gate_rows,
+                columns,
+                width,
+                weight,
+                gate_rows,
+                dgates,
+                gate_rows,
+                gradient(x, start),
+                width,
             )
             continue
         packed = scratch(record)
         zero_floats(packed, width * columns)
-        product_transposed_add(sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, packed, width)
+        product_transposed_add(
+            sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, packed, width
+        )
         scatter_add(record, x, start, count, packed)
 
 
@@ -205,7 +215,16 @@ def epilogue(record: int, start: int, count: int) -> None:
         address, lead = gather(record, x, start, count)
         width = size(x) // layout(record, COLUMNS)
         outer_add(
-            sgemm_address(record), gate_rows, columns, width, dgates, gate_rows, address, lead, gradient(w, 0), gate_rows
+            sgemm_address(record),
+            gate_rows,
+            columns,
+            width,
+            dgates,
+            gate_rows,
+            address,
+            lead,
+            gradient(w, 0),
+            gate_rows,
         )
     if layout(record, HAS_BIAS) and wants_gradient(weight_view(record, products)):
         target = floats(gradient(weight_view(record, products), 0))
@@ -220,8 +239,14 @@ def _pointwise(operation: Gated, source: Source) -> list[str]:
     assigned = {name for name, _ in assignments(operation.program)}
     lines = ["def pointwise(record, start, count):", *_views(operation)]
     lines += ["    for row in range(start, start + count):", "        for c in range(columns):"]
-    lines += [f"            g_{g} = floats(value(w_gates, row) + 4 * hidden * (c * {len(operation.gates)} + {k}))" for k, g in enumerate(operation.gates)]
-    lines += [f"            s_{s} = floats(value(w_{s}, row) + 4 * hidden * (c % (total(w_{s}) // hidden)))" for s in operation.states]
+    lines += [
+        f"            g_{g} = floats(value(w_gates, row) + 4 * hidden * (c * {len(operation.gates)} + {k}))"
+        for k, g in enumerate(operation.gates)
+    ]
+    lines += [
+        f"            s_{s} = floats(value(w_{s}, row) + 4 * hidden * (c % (total(w_{s}) // hidden)))"
+        for s in operation.states
+    ]
     lines += [f"            r_{n} = floats(value(w_{n}, row) + 4 * hidden * c)" for n in operation.result_names]
     lines.append("            for j in range(hidden):")
     pad = " " * 16
@@ -277,7 +302,13 @@ def _views(operation: Gated) -> list[str]:
 
 def make(operation: Gated) -> Kernel:
     """The shared phases, with the generated pointwise program of this operation."""
-    shared = {"prologue": prologue, "forward": forward, "backward": backward, "epilogue": epilogue, "table": layout_table}
+    shared = {
+        "prologue": prologue,
+        "forward": forward,
+        "backward": backward,
+        "epilogue": epilogue,
+        "table": layout_table,
+    }
     if operation.linear:
         return Kernel(**shared)  # type: ignore[arg-type]
     source = Source()

@@ -14,8 +14,8 @@ from weft_numba.mathematics import FORMULA_FUNCTIONS
 from weft_numba.pointers import floats, integers
 from weft_numba.registers import R_DATA
 from weft_numba.views import (
-    adjacent, batch_stride, gradient, gradients_adjacent, layout, payload, register, scratch, setting, size, total, value, view,
-    wants_gradient,
+    adjacent, batch_stride, gradient, gradients_adjacent, layout, payload, register, scratch, setting, size, total,
+    value, view, wants_gradient,
 )
 
 """

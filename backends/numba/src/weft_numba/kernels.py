@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from weft_core.signature import ALIAS, Signature, signatures
 
 from . import registers as r
@@ -63,7 +64,10 @@ def has_kernel(operation: Operation) -> bool:
 
 
 class KernelTable:
-    """One row of addresses per signature. Forward phases are compiled when a signature first runs, backward phases at the first backward."""
+    """One row of addresses per signature.
+
+    Forward phases are compiled when a signature first runs, backward phases at the first backward.
+    """
 
     def __init__(self) -> None:
         self.rows = np.zeros((256, r.KERNEL_COLUMNS), np.int64)
@@ -87,7 +91,9 @@ class KernelTable:
         if phase is None:
             return 0
         if phase not in self.addresses:
-            self.addresses[phase] = compile_kernel(phase, FORMULA_FASTMATH if name in made.formulas else KERNEL_FASTMATH)
+            self.addresses[phase] = compile_kernel(
+                phase, FORMULA_FASTMATH if name in made.formulas else KERNEL_FASTMATH
+            )
         return self.addresses[phase]
 
     def prepare(self, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from weft_core import plan as p
 from weft_core.backend import Execution
 from weft_core.errors import StaleExpression
@@ -179,7 +180,12 @@ class NumbaExecution(Execution):
         self._sync(length)
         if self.stale:
             self.stale = False
-            if tuple(indices) == self.planned and length == self.planned_length and self.only_plan and self.plan_is_forward:
+            if (
+                tuple(indices) == self.planned
+                and length == self.planned_length
+                and self.only_plan
+                and self.plan_is_forward
+            ):
                 self._run_forward(0)
                 return
             driver.forget(memory.address)
@@ -235,7 +241,8 @@ class NumbaExecution(Execution):
             memory.grow_plan(2 * int(state[p.LISTS_SIZE]), 2 * int(state[p.TYPES_SIZE]))
         elif status == r.REVERTED:
             raise StaleExpression(
-                f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint that has been reverted; build it again"
+                f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint "
+                "that has been reverted; build it again"
             )
 
     def _grow_memory(self) -> None:

@@ -1,11 +1,12 @@
-"""Update rules as compiled loops: one pass that reads the gradient, changes parameter and moments, and clears the gradient."""
+"""Update rules as compiled loops: one pass over gradient, parameter and moments, which clears the gradient."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from weft_core.rules import RuleState, UpdateRule, touched_rows, updated_spans
+
+from weft_core.rules import RuleState, UpdateRule, spans, touched_rows, updated_spans
 from weft_core.store import ParameterStore
 
 from .cache import KERNEL_FASTMATH, cached_njit, write_module
@@ -33,7 +34,11 @@ def generate(rule: UpdateRule) -> str:
         body += ["    w[i] = v_w", "    g[i] = zero", *(f"    m_{m}[i] = v_{m}" for m in rule.state)]
         return [indent + line for line in body]
 
-    head = [f"    job = integers(record)", f"    scale = float32(doubles(job[{_SETTINGS}])[0])", "    zero = float32(0.0)"]
+    head = [
+        "    job = integers(record)",
+        f"    scale = float32(doubles(job[{_SETTINGS}])[0])",
+        "    zero = float32(0.0)",
+    ]
     head += [f"    v_{name} = float32(doubles(job[{_SETTINGS}])[{k + 1}])" for k, name in enumerate(rule.settings)]
 
     def pointers(indent: str, offset: str) -> list[str]:
@@ -41,9 +46,22 @@ def generate(rule: UpdateRule) -> str:
         rows += [f"m_{m} = floats(job[{_MOMENTS + k}] + {offset})" for k, m in enumerate(rule.state)]
         return [indent + row for row in rows]
 
-    lines = ["def dense(record, start, count):", *head, "    n = count", *pointers("    ", "4 * start"), *loop("    "), "", ""]
+    lines = [
+        "def dense(record, start, count):",
+        *head,
+        "    n = count",
+        *pointers("    ", "4 * start"),
+        *loop("    "),
+        "",
+        "",
+    ]
     lines += ["def rows(record, start, count):", *head, f"    n = job[{_SIZE}]", f"    ids = integers(job[{_ROWS}])"]
-    lines += ["    for r in range(start, start + count):", "        at = 4 * n * ids[r]", *pointers(" " * 8, "at"), *loop(" " * 8)]
+    lines += [
+        "    for r in range(start, start + count):",
+        "        at = 4 * n * ids[r]",
+        *pointers(" " * 8, "at"),
+        *loop(" " * 8),
+    ]
     return _IMPORTS + source.header() + "\n\n" + "\n".join(lines) + "\n"
 
 
@@ -116,7 +134,8 @@ def sum_of_squares_of_rows(address: int, rows: Any, size: int) -> float:
 
 def squared_norm(store: ParameterStore) -> float:
     """Sum of squares of all gradients of a store."""
-    total = float(sum_of_squares(store.gradients.ctypes.data, store.used))
+    base = store.gradients.ctypes.data
+    total = sum(float(sum_of_squares(base + 4 * start, end - start)) for start, end in spans(store.dense))
     for table in store.tables:
         size = table.values.shape[1]
         rows = touched_rows(table, sparse=True)

@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from .backend import BackendEntry, backends
+from .elementwise import elementwise
 from .errors import (
     BackendError,
     FormulaError,
@@ -14,7 +15,6 @@ from .errors import (
 )
 from .evaluation import const_parameter, forward, npvalues, parameter, values
 from .expression import Expression
-from .elementwise import elementwise
 from .files import load_parameters, read_parameters, save_parameters
 from .gated import gated
 from .gradient_check import GradientCheck, WrongGradient, check_gradient

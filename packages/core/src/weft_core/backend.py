@@ -1,7 +1,7 @@
 """The backend contract, and how backends are found.
 
-A backend executes tapes and runs update rules. It registers through pluggy: a module named in the entry-point group `weft`
-implements `weft_backends()`. The built-in NumPy backend comes through the same door.
+A backend executes tapes and runs update rules. It registers through pluggy: a module named in the entry-point group
+`weft` implements `weft_backends()`. The built-in NumPy backend comes through the same door.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Execution(ABC):
     def invalidate(self, redraw: bool) -> None:
         """Forget all values; `redraw` also moves random operations to new numbers."""
 
+    @abstractmethod
     def rewrite(self, position: int, number: int) -> None:
         """A payload integer of the tape has changed; `invalidate` follows."""
 
@@ -90,14 +91,21 @@ class Backend(ABC):
 
     @abstractmethod
     def update(
-        self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+        self,
+        rule: UpdateRule,
+        state: RuleState,
+        store: ParameterStore,
+        settings: dict[str, float],
+        scale: float,
+        sparse: bool,
     ) -> None:
-        """Apply an update rule to every updated parameter of a store, gradients times `scale`, and clear those gradients."""
+        """Apply a rule to every parameter that is not frozen, gradients times `scale`, and clear those gradients."""
 
     @abstractmethod
     def gradient_norm(self, store: ParameterStore) -> float:
         """Square root of the sum of squares of all gradients of a store."""
 
+    @abstractmethod
     def set_threads(self, threads: int) -> None:
         """Use up to this many threads; a backend may know only one."""
 
@@ -167,13 +175,16 @@ def backends() -> list[BackendEntry]:
 def load_backend(name: str) -> Backend:
     """The backend of this name; loaded once.
 
-    Raises `BackendError` when there is none, when it is not available here, or when it was made for another major version.
+    Raises `BackendError` when there is none, when it is not available here, or when it was made for another major
+    version.
     """
     if name in _loaded:
         return _loaded[name]
     entries = {entry.name: entry for entry in backends()}
     if name not in entries:
-        raise BackendError(f"there is no backend {name!r}; found: {', '.join(entries)}. Install one, e.g. pip install weft[cpu]")
+        raise BackendError(
+            f"there is no backend {name!r}; found: {', '.join(entries)}. Install one, e.g. pip install weft[cpu]"
+        )
     entry = entries[name]
     if not entry.available:
         raise BackendError(f"backend {name!r} is not available: {entry.reason}")

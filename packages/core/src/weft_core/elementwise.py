@@ -43,7 +43,9 @@ class Elementwise(Operation):
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         if len(operands) != len(self.operands):
-            raise TypeError(f"{self.name} takes {len(self.operands)} operands ({', '.join(self.operands)}), got {len(operands)}")
+            raise TypeError(
+                f"{self.name} takes {len(self.operands)} operands ({', '.join(self.operands)}), got {len(operands)}"
+            )
         dims = broadcast_dims(self.name, operands)
         result = shape_of(dims, common_batch(self.name, operands))
         return Signature(self, operands, attributes, (result,), payload=len(self.scalars))
@@ -80,8 +82,8 @@ def broadcast_dims(name: str, operands: Sequence[Shape]) -> tuple[int, ...]:
         sizes = {s.dim(axis) for s in operands} - {1}
         if len(sizes) > 1:
             raise ShapeError(
-                f"{name}: operand shapes {' and '.join(map(repr, operands))} do not broadcast: dims align from the left "
-                f"and must be equal or 1, axis {axis} has {sorted(sizes)}; reshape or transpose one of them"
+                f"{name}: operand shapes {' and '.join(map(repr, operands))} do not broadcast: dims align from "
+                f"the left and must be equal or 1, axis {axis} has {sorted(sizes)}; reshape or transpose one of them"
             )
         dims.append(sizes.pop() if sizes else 1)
     return tuple(dims)
@@ -106,8 +108,9 @@ def elementwise(
 ) -> Callable[..., Expression]:
     """Define an elementwise operation, on every backend, with gradient and batching; returns its function.
 
-    `formula` gives y; `d<operand>="..."` gives the gradient of each operand from `dy` (gradient of the result), `y`, the operands and the
-    settings, and defines the operands in that order. Other keywords are settings with their default: keyword arguments of the function.
+    `formula` gives y; `d<operand>="..."` gives the gradient of each operand from `dy` (gradient of the result), `y`,
+    the operands and the settings, and defines the operands in that order. Other keywords are settings with their
+    default: keyword arguments of the function.
     `scalars` are numbers passed after the operands that may differ from call to call without a new compilation.
 
         softsign = elementwise("softsign", "x / (1 + abs(x))", dx="dy / (1 + abs(x))**2")
@@ -141,7 +144,9 @@ def _function(operation: Elementwise) -> Callable[..., Expression]:
         names = (*operation.operands, *operation.scalars, *settings)
         values = dict(zip(names, operands, strict=False), **given)
         if len(operands) > len(names) or not values.keys() <= set(names):
-            raise TypeError(f"{operation.name} takes ({', '.join(names)}), got {len(operands)} arguments and {sorted(given)}")
+            raise TypeError(
+                f"{operation.name} takes ({', '.join(names)}), got {len(operands)} arguments and {sorted(given)}"
+            )
         missing = [n for n in (*operation.operands, *operation.scalars) if n not in values]
         if missing:
             raise TypeError(f"{operation.name} misses {', '.join(missing)}")

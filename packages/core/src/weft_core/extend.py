@@ -1,7 +1,7 @@
 """The one public door for extenders: backends, operations, cells, update rules.
 
-    from weft_core.extend import elementwise
-    mish = elementwise("mish", "x * tanh(log1p(exp(x)))", dx="...")
+from weft_core.extend import elementwise
+mish = elementwise("mish", "x * tanh(log1p(exp(x)))", dx="...")
 """
 
 from __future__ import annotations

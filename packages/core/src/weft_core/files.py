@@ -66,9 +66,7 @@ class Header:
     metadata: dict[str, str]
 
 
-def save_parameters(
-    path: PathLike, collection: ParameterCollection, metadata: Mapping[str, str] | None = None
-) -> None:
+def save_parameters(path: PathLike, collection: ParameterCollection, metadata: Mapping[str, str] | None = None) -> None:
     """Write all parameters and look-up tables of a collection; the file is replaced at the very end, or not
     at all.
 
@@ -125,13 +123,9 @@ def check_match(path: PathLike, header: Header, parameters: Mapping[str, StoredP
     for name, parameter in parameters.items():
         entry, dims = found[name], parameter.shape()
         if entry.shape != dims:
-            raise ParameterFileError(
-                f"{path}: {name} has shape {entry.shape} in the file, {dims} in the model"
-            )
+            raise ParameterFileError(f"{path}: {name} has shape {entry.shape} in the file, {dims} in the model")
         if entry.dtype != np.dtype("<f4"):
-            raise ParameterFileError(
-                f"{path}: {name} has dtype {entry.dtype} in the file, parameters are float32"
-            )
+            raise ParameterFileError(f"{path}: {name} has dtype {entry.dtype} in the file, parameters are float32")
 
 
 def listed(names: list[str]) -> str:
@@ -140,9 +134,7 @@ def listed(names: list[str]) -> str:
     return ", ".join(map(repr, names[:LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
-def save_arrays(
-    path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
-) -> None:
+def save_arrays(path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays by name as safetensors, replacing the file at the very end, or not at all.
 
     Raises ValueError for a dtype that the format does not know, TypeError for metadata that is not text.
@@ -161,9 +153,7 @@ def save_arrays(
         little = array.dtype.newbyteorder("<")
         if little not in codes or name == METADATA:
             known = ", ".join(codes.values())
-            raise ValueError(
-                f"cannot save {name!r} of dtype {array.dtype} as safetensors; known dtypes: {known}"
-            )
+            raise ValueError(f"cannot save {name!r} of dtype {array.dtype} as safetensors; known dtypes: {known}")
         span = [place, place + array.size * little.itemsize]
         header[name] = {"dtype": codes[little], "shape": list(array.shape), "data_offsets": span}
         contents.append(array)
@@ -238,9 +228,7 @@ def read_header(file: BinaryIO, path: PathLike) -> Header:
             f"{path} is truncated: {len(start)} bytes, a safetensors file starts with {LENGTH_BYTES}"
         )
     if length > MAX_HEADER:
-        raise ParameterFileError(
-            f"{path} is not a safetensors file: it begins with a header length of {length} bytes"
-        )
+        raise ParameterFileError(f"{path} is not a safetensors file: it begins with a header length of {length} bytes")
     if length > size - LENGTH_BYTES:
         raise ParameterFileError(
             f"{path} is truncated, or not a safetensors file: it announces a header of {length} bytes, "
@@ -253,9 +241,7 @@ def read_header(file: BinaryIO, path: PathLike) -> Header:
             f"{path} is not a safetensors file, or damaged: its header is not JSON: {error}"
         ) from None
     if not isinstance(content, dict):
-        raise ParameterFileError(
-            f"{path} is not a safetensors file: its header is a {type(content).__name__}"
-        )
+        raise ParameterFileError(f"{path} is not a safetensors file: its header is a {type(content).__name__}")
     metadata = content.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise ParameterFileError(f"{path} is damaged: its {METADATA} must map names to text")
@@ -277,14 +263,10 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def parse_entry(path: PathLike, name: str, fields: Any) -> Entry:
     """One entry of the header, checked."""
     if not isinstance(fields, dict) or fields.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ParameterFileError(
-            f"{path} is damaged: {name!r} needs dtype, shape and data_offsets, got {fields!r}"
-        )
+        raise ParameterFileError(f"{path} is damaged: {name!r} needs dtype, shape and data_offsets, got {fields!r}")
     dtype, shape, places = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ParameterFileError(
-            f"{path}: {name!r} has dtype {dtype!r}; this reader knows {', '.join(DTYPES)}"
-        )
+        raise ParameterFileError(f"{path}: {name!r} has dtype {dtype!r}; this reader knows {', '.join(DTYPES)}")
     if not is_sizes(shape) or not is_sizes(places) or len(places) != 2:
         raise ParameterFileError(f"{path} is damaged: {name!r} has shape {shape!r} and place {places!r}")
     needed = math.prod(shape) * DTYPES[dtype].itemsize
@@ -307,8 +289,7 @@ def check_places(path: PathLike, entries: Iterable[Entry], size: int) -> None:
     for entry in entries:
         if entry.start != place:
             raise ParameterFileError(
-                f"{path} is damaged: {entry.name!r} starts at byte {entry.start} of the data, expected "
-                f"{place}"
+                f"{path} is damaged: {entry.name!r} starts at byte {entry.start} of the data, expected {place}"
             )
         place = entry.end
     if place > size:
@@ -324,13 +305,10 @@ def read_entries(file: BinaryIO, path: PathLike, header: Header) -> Iterator[tup
         got = file.readinto(content)  # type: ignore[attr-defined]
         if got != len(content):
             raise ParameterFileError(
-                f"{path}: {entry.name!r} ends after {got} of {len(content)} bytes; the file changed while "
-                "it was read"
+                f"{path}: {entry.name!r} ends after {got} of {len(content)} bytes; the file changed while it was read"
             )
         try:
             array = np.frombuffer(content, entry.dtype).reshape(entry.shape)
         except ValueError as error:
-            raise ParameterFileError(
-                f"{path}: {entry.name!r} of shape {entry.shape} is no array: {error}"
-            ) from None
+            raise ParameterFileError(f"{path}: {entry.name!r} of shape {entry.shape} is no array: {error}") from None
         yield entry.name, array

@@ -22,7 +22,7 @@ def _vectorized(function: Callable[[float], float]) -> Callable[[Any], Any]:
 
 
 def digamma(x: float) -> float:
-    """Derivative of ln Gamma; asymptotic series after shifting to x >= 8 (Abramowitz & Stegun 6.3.18), reflection for x < 0."""
+    """Derivative of ln Gamma: the asymptotic series at x >= 8 (Abramowitz & Stegun 6.3.18), reached by recurrence."""
     if x <= 0.0:
         if x == math.floor(x):
             return math.nan
@@ -78,8 +78,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 _NODES = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant, ast.Compare, ast.IfExp,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq,
-    ast.BoolOp, ast.And, ast.Or,
+    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq,
+    ast.NotEq, ast.BoolOp, ast.And, ast.Or,
 )  # fmt: skip
 
 
@@ -105,7 +105,8 @@ def parse(text: str) -> ast.expr:
             raise FormulaError(f"the formula {text!r} uses {type(node).__name__}, which no backend can compile")
         if isinstance(node, ast.Call) and (not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS):
             raise FormulaError(
-                f"the formula {text!r} calls {ast.unparse(node.func)!r}; known functions: {', '.join(sorted(FUNCTIONS))}"
+                f"the formula {text!r} calls {ast.unparse(node.func)!r}; "
+                f"known functions: {', '.join(sorted(FUNCTIONS))}"
             )
         if isinstance(node, ast.Constant) and not isinstance(node.value, (int, float)):
             raise FormulaError(f"the formula {text!r} holds the constant {node.value!r}; only numbers are allowed")
@@ -131,8 +132,10 @@ def assignments(program: str) -> list[tuple[str, str]]:
     return lines
 
 
-@functools.lru_cache(maxsize=None)
-def numpy_function(arguments: tuple[str, ...], program: str, results: tuple[str, ...]) -> Callable[..., tuple[Any, ...]]:
+@functools.cache
+def numpy_function(
+    arguments: tuple[str, ...], program: str, results: tuple[str, ...]
+) -> Callable[..., tuple[Any, ...]]:
     """The program as a NumPy function of `arguments` that returns `results`."""
     body = [f"    {name} = {ast.unparse(parse(formula))}" for name, formula in assignments(program)]
     source = f"def function({', '.join(arguments)}):\n" + "\n".join(body) + f"\n    return ({', '.join(results)},)\n"
@@ -150,5 +153,7 @@ def check_names(program: str, known: Sequence[str]) -> None:
     for name, formula in assignments(program):
         for used in names(formula):
             if used not in seen:
-                raise FormulaError(f"the formula {formula!r} uses {used!r}; known names here: {', '.join(sorted(seen))}")
+                raise FormulaError(
+                    f"the formula {formula!r} uses {used!r}; known names here: {', '.join(sorted(seen))}"
+                )
         seen.add(name)

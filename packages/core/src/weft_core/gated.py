@@ -3,8 +3,8 @@
     gates = W_1 x_1 + W_2 x_2 + ... + b        (G * H rows: one block of H rows per gate)
     results = program(gates, states)           (H rows each)
 
-This is the form of every recurrent cell. A product whose operand does not depend on the recurrence runs once for all time
-steps, weight gradients are one product for all uses, and the program is one loop.
+This is the form of every recurrent cell. A product whose operand does not depend on the recurrence runs once for all
+time steps, weight gradients are one product for all uses, and the program is one loop.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Gated(Operation):
     """A gated operation; operands are the `x_k`, then the states; parameters the `W_k`, then the bias.
 
     The program assigns the activated gates and the results; the activated gates are kept for the gradient.
-    `backward` assigns `d<gate>`, the gradient of the gate before its activation, and `d<state>`. An operation with an empty
-    program is linear: its one gate is its result.
+    `backward` assigns `d<gate>`, the gradient of the gate before its activation, and `d<state>`. An operation with an
+    empty program is linear: its one gate is its result.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Gated(Operation):
         self.settings = settings
         self.linear = not forward.strip()
         if self.linear and (self.result_names != self.gates or len(self.gates) != 1 or self.states or backward.strip()):
-            raise FormulaError(f"{name}: a linear operation has one gate, which is its result, no states and no programs")
+            raise FormulaError(
+                f"{name}: a linear operation has one gate, which is its result, no states and no programs"
+            )
         known = (*self.gates, *self.states, *settings)
         check_names(forward, known) if not self.linear else None
         check_names(backward, self.backward_names) if not self.linear else None
@@ -85,19 +87,24 @@ class Gated(Operation):
             raise TypeError(f"{self.name}: needs one weight per operand and the states {self.states}")
         parameters = weights if bias is None else (*weights, bias)
         if any(s.parameter < 0 for s in parameters):
-            raise ShapeError(f"{self.name}: weights and bias must be parameters; use affine_transform for computed matrices")
+            raise ShapeError(
+                f"{self.name}: weights and bias must be parameters; use affine_transform for computed matrices"
+            )
         rows = weights[0].rows
         columns = operands[0].dims[1:]
         for w, x in zip(weights, operands, strict=True):
             if len(w.dims) != 2 or len(x.dims) > 2 or w.dims[1] != x.rows or w.rows != rows or x.dims[1:] != columns:
                 raise ShapeError(
-                    f"{self.name}: weight {w} times operand {x} does not fit: a weight is {{{rows},rows of its operand}} "
+                    f"{self.name}: weight {w} times operand {x} does not fit: a weight is "
+                    f"{{{rows},rows of its operand}}, "
                     "and all operands have the same columns"
                 )
         if bias is not None and bias.size != rows:
             raise ShapeError(f"{self.name}: the bias {bias} must have {rows} rows like the weights {weights[0]}")
         if rows % len(self.gates):
-            raise ShapeError(f"{self.name}: weights have {rows} rows, which is not a multiple of {len(self.gates)} gates")
+            raise ShapeError(
+                f"{self.name}: weights have {rows} rows, which is not a multiple of {len(self.gates)} gates"
+            )
         hidden = (rows // len(self.gates), *columns)
         for s in states:
             if s.dims != hidden:
@@ -105,9 +112,7 @@ class Gated(Operation):
         batch = common_batch(self.name, (*operands, *states))
         results = tuple(shape_of(hidden, batch) for _ in self.result_names)
         saved = () if self.linear else (shape_of((rows, *columns), batch),)
-        return Signature(
-            self, (*operands, *states), attributes, results, saved, flags=WHOLE, parameters=parameters
-        )
+        return Signature(self, (*operands, *states), attributes, results, saved, flags=WHOLE, parameters=parameters)
 
     def __call__(
         self,
@@ -116,7 +121,7 @@ class Gated(Operation):
         states: Sequence[Expression] = (),
         **settings: float,
     ) -> tuple[Expression, ...]:
-        """Record one instruction for `sum of W x over products + bias`, the states and settings; returns its results."""
+        """Record one instruction: `sum of W x over products + bias`, then the program; returns its results."""
         operands = [x for _, x in products]
         values = tuple(float(settings.pop(key, default)) for key, default in self.settings.items())
         if settings:
@@ -136,7 +141,9 @@ class Gated(Operation):
         code.extend([0] * (signature.length - (len(code) - index)))
         return tuple(Expression(graph, index + k, shape) for k, shape in enumerate(signature.results))
 
-    def _split(self, call: Call, arrays: Sequence[Array]) -> tuple[Sequence[Array], dict[str, Any], Sequence[Array], Array | None]:
+    def _split(
+        self, call: Call, arrays: Sequence[Array]
+    ) -> tuple[Sequence[Array], dict[str, Any], Sequence[Array], Array | None]:
         """Operands, named states, weights, bias."""
         operands = len(call.signature.operands) - len(self.states)
         states = dict(zip(self.states, arrays[operands : operands + len(self.states)], strict=True))
@@ -170,7 +177,11 @@ class Gated(Operation):
         if self.linear:
             dgates = gradients[0]
         else:
-            named = {**self._named_gates(results[-1]), **states, **dict(zip(self.settings, call.attributes, strict=True))}
+            named = {
+                **self._named_gates(results[-1]),
+                **states,
+                **dict(zip(self.settings, call.attributes, strict=True)),
+            }
             named.update(zip(self.result_names, results, strict=False))
             named.update(zip((f"d{r}" for r in self.result_names), gradients, strict=False))
             wanted = tuple(f"d{n}" for n in (*self.gates, *self.states))
@@ -180,7 +191,8 @@ class Gated(Operation):
         doperands = [np.einsum("oi,o...->i...", w[..., 0], dgates) for w in weights]
         flat = dgates.reshape(len(dgates), -1)
         dweights = [
-            (flat @ np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]).reshape(len(x), -1).T)[..., None] for x in operands
+            (flat @ np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]).reshape(len(x), -1).T)[..., None]
+            for x in operands
         ]
         axes = tuple(range(1, dgates.ndim))
         dbias = [] if bias is None else [dgates.sum(axis=axes).reshape(bias.shape)]

@@ -40,8 +40,10 @@ def check_gradient(
 ) -> GradientCheck:
     """Check the gradient of a scalar with respect to parameters; `function` builds it in the current graph.
 
-    The active backend computes the gradient g; the float64 reference computes n = (f(w + step) - f(w - step)) / 2 step for up to
-    `samples` elements of each parameter; the error is |g - n| / max(1, |g|, |n|). Gradients stored before the call are kept.
+    The active backend computes the gradient g; the float64 reference computes n = (f(w + step) - f(w - step)) / 2
+    step for up to
+    `samples` elements of each parameter; the error is |g - n| / max(1, |g|, |n|). Gradients stored before the call
+    are kept.
 
     Raises `WrongGradient` naming parameter and element when the largest error exceeds `tolerance`.
     """
@@ -66,7 +68,9 @@ def check_gradient(
     worst = GradientCheck(0.0, "", 0, 0.0, 0.0)
     choose = np.random.default_rng(0)
     for p, (values, _), gradient in zip(parameters, arrays, analytic, strict=True):
-        elements = np.arange(values.size) if values.size <= samples else choose.choice(values.size, samples, replace=False)
+        elements = (
+            np.arange(values.size) if values.size <= samples else choose.choice(values.size, samples, replace=False)
+        )
         for element in elements.tolist():
             numeric = _difference(evaluate, values, element, step)
             g = float(gradient[element])
@@ -75,8 +79,8 @@ def check_gradient(
                 worst = GradientCheck(error, p.name(), element, g, numeric)
     if not worst.error <= tolerance:
         raise WrongGradient(
-            f"the gradient of {worst.parameter} at element {worst.element} is {worst.analytic:.6g}, finite differences give "
-            f"{worst.numeric:.6g} (relative error {worst.error:.2g}, tolerance {tolerance:.2g})"
+            f"the gradient of {worst.parameter} at element {worst.element} is {worst.analytic:.6g}, "
+            f"finite differences give {worst.numeric:.6g} (relative error {worst.error:.2g}, tolerance {tolerance:.2g})"
         )
     return worst
 

@@ -70,7 +70,9 @@ class ComputationGraph:
             raise StaleExpression(_STALE)
         for start, end in self.dead:
             if start <= index < end:
-                raise StaleExpression("this expression was made after a checkpoint that has been reverted; build it again")
+                raise StaleExpression(
+                    "this expression was made after a checkpoint that has been reverted; build it again"
+                )
 
     def version(self) -> int:
         return self.number

@@ -74,8 +74,7 @@ class NormalInitializer(Initializer):
     def __init__(self, mean: float = 0.0, var: float = 1.0) -> None:
         if not (0 <= var < math.inf and math.isfinite(mean)):
             raise ValueError(
-                f"a normal initializer needs a finite mean and a variance of at least 0, got mean {mean}, "
-                f"var {var}"
+                f"a normal initializer needs a finite mean and a variance of at least 0, got mean {mean}, var {var}"
             )
         self.mean = float(mean)
         self.var = float(var)
@@ -201,9 +200,7 @@ class UnknownInitializer(WeftError, ValueError):
     """A value of `init=` that is none of the accepted forms."""
 
 
-def as_initializer(
-    init: Init, last: int, scale: float = 1.0, mean: float = 0.0, std: float = 1.0
-) -> Initializer:
+def as_initializer(init: Init, last: int, scale: float = 1.0, mean: float = 0.0, std: float = 1.0) -> Initializer:
     """The initializer that an `init=` argument means; `last` is the last of the dims as given, which 'he'
     looks at.
 
@@ -238,9 +235,7 @@ def real_array(value: ArrayLike, asked: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ShapeError(
-            f"{asked} needs an array or a nested list with rows of one length: {error}"
-        ) from None
+        raise ShapeError(f"{asked} needs an array or a nested list with rows of one length: {error}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{asked} takes real numbers, got an array of dtype {array.dtype}")
     return array

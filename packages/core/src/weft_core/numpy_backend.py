@@ -13,7 +13,7 @@ from .backend import Backend, BackendEntry, Execution, hookimpl
 from .graph import settings
 from .operation import Array, Call
 from .planner import ZERO_FLOATS, Plan, Planner
-from .rules import RuleState, UpdateRule
+from .rules import RuleState, UpdateRule, spans
 from .signature import Signature, signatures
 from .store import LookupTable, ParameterStore, owner, parameter_arrays
 
@@ -35,16 +35,23 @@ class NumpyBackend(Backend):
         return NumpyExecution(graph, self.dtype)
 
     def update(
-        self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+        self,
+        rule: UpdateRule,
+        state: RuleState,
+        store: ParameterStore,
+        settings: dict[str, float],
+        scale: float,
+        sparse: bool,
     ) -> None:
         rule.apply(state, store, settings, scale, sparse)
 
     def gradient_norm(self, store: ParameterStore) -> float:
-        total = float(np.dot(store.gradients[: store.used].astype(np.float64), store.gradients[: store.used]))
-        for table in store.tables:
-            gradients = table.gradients if table.meta[3] else table.gradients[table.touched[: table.meta[0]]]
-            total += float(np.square(gradients, dtype=np.float64).sum())
-        return float(np.sqrt(total))
+        parts = [store.gradients[start:end] for start, end in spans(store.dense)]
+        parts += [table.gradients[table.touched_gradients()] for table in store.tables]
+        return float(np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts)))
+
+    def set_threads(self, threads: int) -> None:
+        """Nothing to do: NumPy's BLAS has its own rule."""
 
 
 class NumpyExecution(Execution):
@@ -109,6 +116,9 @@ class NumpyExecution(Execution):
         self.planner.invalidate()
         self.draw += redraw
 
+    def rewrite(self, position: int, number: int) -> None:
+        """Nothing to do: the planner reads the tape itself."""
+
     def drop(self, start: int, end: int) -> None:
         self.planner.drop(start, end)
 
@@ -135,7 +145,9 @@ class PlanTables(Protocol):
 class Step:
     """Instructions of one signature that run together: gather operands, call the reference, scatter results."""
 
-    def __init__(self, plan: PlanTables, record: int, start: int, count: int, data: NDArray[np.float32], stream: int) -> None:
+    def __init__(
+        self, plan: PlanTables, record: int, start: int, count: int, data: NDArray[np.float32], stream: int
+    ) -> None:
         self.plan = plan
         self.record = record
         self.start = start
@@ -160,7 +172,11 @@ class Step:
     def _gather(self, arena: NDArray[Any], k: int, shape: Shape, field: int = p.V_LIST) -> Array:
         """`dims + (N,)`: the rows of one view; a parameter has N = 1."""
         if shape.parameter >= 0:
-            return parameter_arrays(shape.parameter)[0].astype(arena.dtype, copy=False).reshape((*shape.dims, 1), order="F")
+            return (
+                parameter_arrays(shape.parameter)[0]
+                .astype(arena.dtype, copy=False)
+                .reshape((*shape.dims, 1), order="F")
+            )
         rows = np.array(self._rows(k, field))[:, None] + np.arange(shape.total)
         flat = arena[rows].reshape(self.count * shape.batch, shape.size)
         if shape.batch == 1 and self.signature.batch > 1 and not self.operation.per_node:

@@ -85,7 +85,9 @@ class Operation(ABC):
         """Gradients of the operands (None: no gradient). Sums over repeated examples are done by the caller."""
         return (None,) * len(operands)
 
-    def signature(self, operands: Sequence[Any], attributes: tuple[Attribute, ...] = ()) -> tuple[int, Shape, Signature]:
+    def signature(
+        self, operands: Sequence[Any], attributes: tuple[Attribute, ...] = ()
+    ) -> tuple[int, Shape, Signature]:
         """Look up or make the signature for these operands."""
         for x in operands:
             if not isinstance(x, Expression):

@@ -59,8 +59,7 @@ class ParameterExpression(Expression):
         """The value of a parameter with one element; raises `ShapeError` when it has more."""
         if self.shape.total != 1:
             raise ShapeError(
-                f"scalar_value() needs exactly one element, this parameter has shape {self.shape}; use "
-                "npvalue()"
+                f"scalar_value() needs exactly one element, this parameter has shape {self.shape}; use npvalue()"
             )
         return float(parameter_arrays(self.shape.parameter)[0][0])
 
@@ -78,8 +77,7 @@ class ParameterExpression(Expression):
         """
         if not self.shape.trainable:
             raise GradientError(
-                "a constant use of a parameter has no gradient; use the parameter itself, or "
-                "expr(update=True)"
+                "a constant use of a parameter has no gradient; use the parameter itself, or expr(update=True)"
             )
         return shaped(parameter_arrays(self.shape.parameter)[1], self.shape)
 
@@ -105,8 +103,7 @@ class StoredParameter(ParameterExpression):
 
     def __getstate__(self) -> Any:
         raise TypeError(
-            "parameters belong to their collection and cannot be pickled or copied; save them with "
-            "save_parameters()"
+            "parameters belong to their collection and cannot be pickled or copied; save them with save_parameters()"
         )
 
     @property
@@ -176,8 +173,7 @@ class Parameters(StoredParameter):
         array = real_array(arr, f"set_value of {self._name}")
         if array.shape != self.shape.dims:
             raise ShapeError(
-                f"set_value: {self._name} has shape {self.shape.dims}, the array {array.shape}; they must "
-                "be equal"
+                f"set_value: {self._name} has shape {self.shape.dims}, the array {array.shape}; they must be equal"
             )
         self.values[...] = array
 
@@ -216,9 +212,7 @@ class LookupParameters(StoredParameter):
     row_dims: tuple[int, ...]
     rows: int
 
-    def __init__(
-        self, store: ParameterStore, slot: LookupTable, name: str, row_dims: tuple[int, ...]
-    ) -> None:
+    def __init__(self, store: ParameterStore, slot: LookupTable, name: str, row_dims: tuple[int, ...]) -> None:
         self.row_dims = row_dims
         self.rows = len(slot.values)
         super().__init__(store, slot, name, lambda **owned: TableShape((*row_dims, self.rows), 1, **owned))
@@ -326,8 +320,7 @@ class LookupParameters(StoredParameter):
             row = operator.index(index)
         except TypeError:
             raise TypeError(
-                f"a row of {self._name} is named by an int, got {type(index).__name__}; use batch() for "
-                "several"
+                f"a row of {self._name} is named by an int, got {type(index).__name__}; use batch() for several"
             ) from None
         if not 0 <= row < self.rows:
             raise IndexValueError(
@@ -417,8 +410,7 @@ class ParameterCollection:
             return self.lookup_parameters_from_numpy(init, name)
         if isinstance(init, NumpyInitializer):
             raise InitializerError(
-                "a look-up table takes no NumpyInitializer, rows first or last would be a guess; give "
-                "the array itself"
+                "a look-up table takes no NumpyInitializer, rows first or last would be a guess; give the array itself"
             )
         dims = as_dims(dim)
         if not dims:
@@ -437,16 +429,12 @@ class ParameterCollection:
         dims = shape_of(values.shape).dims
         return self._add_dense(values.ravel(order="F").astype(np.float32), dims, name)
 
-    def lookup_parameters_from_numpy(
-        self, array: ArrayLike, name: str = "", device: str = ""
-    ) -> LookupParameters:
+    def lookup_parameters_from_numpy(self, array: ArrayLike, name: str = "", device: str = "") -> LookupParameters:
         """A new look-up table with row i = `array[i]`."""
         check_name(name)
         rows = real_array(array, "lookup_parameters_from_numpy")
         if rows.ndim == 0:
-            raise ShapeError(
-                "lookup_parameters_from_numpy needs an array with a first axis of rows, got a number"
-            )
+            raise ShapeError("lookup_parameters_from_numpy needs an array with a first axis of rows, got a number")
         dims = shape_of((*rows.shape[1:], rows.shape[0])).dims
         values = aligned_zeros(rows.size)
         values.reshape(dims, order="F")[...] = np.moveaxis(rows, 0, -1)
@@ -514,8 +502,7 @@ def check_name(name: str) -> None:
         raise TypeError(f"a name must be a str, got {type(name).__name__}")
     if "/" in name or "_" in name:
         raise ParameterNameError(
-            f"the name {name!r} contains '/' or '_', which separate collections and number equal names; "
-            "use '-' instead"
+            f"the name {name!r} contains '/' or '_', which separate collections and number equal names; use '-' instead"
         )
 
 

@@ -5,7 +5,8 @@ very functions; the NumPy backend runs them as they are, over lists.
 
 Vocabulary. An *instruction* is one entry of the tape. Instructions of one signature are of one *type*. Types that
 depend on each other in a circle form a *component*: a recurrence. A *level* is the length of the longest path
-inside the component. A *step* is the instructions of one type on one level of one component; it is a slice of the type's block.
+inside the component. A *step* is the instructions of one type on one level of one component; it is a slice of the
+type's block.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ Ints = Any  # an int64 array in compiled code, a list in interpreted code
 PENDING, DROPPED = -1, -2
 
 # Counters that outlive one plan, and sizes that a plan reports.
-(WALKED, STARTS, WAITING, ARENA_TOP, NODES, TYPES, STEPS, LISTS_SIZE, TYPES_SIZE, SCRATCH, GRADIENT_TOP, BROKEN) = range(12)
+(WALKED, STARTS, WAITING, ARENA_TOP, NODES, TYPES, STEPS, LISTS_SIZE, TYPES_SIZE, SCRATCH, GRADIENT_TOP, BROKEN) = (
+    range(12)
+)
 STATE = 12
 
-# A type's record: a header (its last five fields are addresses, for backends that need them), then one view per result, operand
-# and parameter.
+# A type's record: a header (its last five fields are addresses, for backends that need them), then one view per
+# result, operand and parameter.
 (
     T_SIGNATURE, T_COUNT, T_BATCH, T_RESULTS, T_OPERANDS, T_PARAMETERS, T_PAYLOAD, T_PAYLOAD_LIST, T_NEEDS, T_FLAGS,
     T_KERNELS, T_ATTRIBUTES, T_TABLE, T_CONTEXT, T_PAYLOAD_ROWS,
@@ -67,8 +70,8 @@ ALIGNMENT = 16
 
 
 def walk(
-    code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, local_of: Ints, mark: Ints, starts: Ints,
-    waiting: Ints,
+    code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, local_of: Ints, mark: Ints, starts:
+    Ints, waiting: Ints,
 ) -> None:  # fmt: skip
     """Register the instructions recorded since the last call: where each starts, and that it waits for its value."""
     p = state[WALKED]
@@ -98,8 +101,8 @@ def select(
 ) -> int:  # fmt: skip
     """Collect into `nodes`, in order of position, the candidates that the targets need. Returns how many.
 
-    Forward: candidates are the waiting instructions. `everything`: all instructions, also those that have values (for backward).
-    Sets `state[BROKEN]` to the position of an instruction that uses a reverted value, else to 0.
+    Forward: candidates are the waiting instructions. `everything`: all instructions, also those that have values (for
+    backward). Sets `state[BROKEN]` to the position of an instruction that uses a reverted value, else to 0.
     """
     state[BROKEN] = 0
     newest = 0
@@ -134,7 +137,7 @@ def classify(
     code: Ints, rows: Ints, entries: Ints, state: Ints, start_of: Ints, nodes: Ints, local_of: Ints, type_of: Ints,
     node_type: Ints, type_signature: Ints, type_count: Ints, producers: Ints, need: Ints, full: bool,
 ) -> None:  # fmt: skip
-    """Give every instruction its type; collect which types feed which; size the plan; say which instructions need gradients."""
+    """Give every instruction its type, collect which types feed which, size the plan, and see who needs gradients."""
     count = state[NODES]
     types = 0
     lists = 0
@@ -180,7 +183,7 @@ def classify(
 
 
 def components(state: Ints, producers: Ints, component: Ints, work: Ints) -> int:
-    """Strongly connected components of the graph of types, numbered so that producers come first (Tarjan 1972, without recursion)."""
+    """Strongly connected components of the graph of types, producers first (Tarjan 1972, without recursion)."""
     types = state[TYPES]
     if types > MAX_TYPES:
         for t in range(types):
@@ -304,8 +307,8 @@ def arrange(
 
 
 def schedule(
-    rows: Ints, state: Ints, node_type: Ints, type_signature: Ints, type_count: Ints, component: Ints, key: Ints, order: Ints,
-    rank: Ints, by_component: Ints, steps: Ints, buckets: Ints, autobatch: bool,
+    rows: Ints, state: Ints, node_type: Ints, type_signature: Ints, type_count: Ints, component: Ints, key: Ints, order:
+    Ints, rank: Ints, by_component: Ints, steps: Ints, buckets: Ints, autobatch: bool,
 ) -> None:  # fmt: skip
     """Cut the order into steps; a type with whole-type work gets a prologue step where its component begins."""
     count = state[NODES]
@@ -313,7 +316,6 @@ def schedule(
     for t in range(types):
         buckets[t] = 0
     # Types in order of component, so that a component's prologues are found without a search.
-    filled = 0
     if autobatch:
         head = types
         for t in range(types):
@@ -361,10 +363,10 @@ def schedule(
 
 
 def describe(
-    rows: Ints, entries: Ints, state: Ints, type_signature: Ints, type_count: Ints, record_of: Ints, records: Ints, block_of: Ints,
-    first_block: Ints, assign: bool,
+    rows: Ints, entries: Ints, state: Ints, type_signature: Ints, type_count: Ints, record_of: Ints, records: Ints,
+    block_of: Ints, first_block: Ints, assign: bool,
 ) -> None:  # fmt: skip
-    """Write the record of every type, its place in the row lists, and its blocks in the arena (`block_of`, one per result)."""
+    """Write the record of every type, its place in the row lists, and its blocks in the arena (one per result)."""
     top = state[ARENA_TOP] if assign else state[GRADIENT_TOP]
     position = 0
     lists = 0
@@ -429,9 +431,9 @@ def describe(
 
 
 def place(
-    code: Ints, rows: Ints, state: Ints, start_of: Ints, nodes: Ints, local_of: Ints, node_type: Ints, component: Ints, order: Ints,
-    rank: Ints, record_of: Ints, records: Ints, block_of: Ints, first_block: Ints, lists: Ints, offset: Ints,
-    gradient_offset: Ints, need: Ints, assign: bool, autobatch: bool,
+    code: Ints, rows: Ints, state: Ints, start_of: Ints, nodes: Ints, local_of: Ints, node_type: Ints, component: Ints,
+    order: Ints, rank: Ints, record_of: Ints, records: Ints, block_of: Ints, first_block: Ints, lists: Ints, offset:
+    Ints, gradient_offset: Ints, need: Ints, assign: bool, autobatch: bool,
 ) -> None:  # fmt: skip
     """Give every result its row in the arena, and fill the row lists of results, operands and payload.
 
@@ -487,7 +489,14 @@ def place(
 
 
 def settle(
-    state: Ints, waiting: Ints, offset: Ints, nodes: Ints, local_of: Ints, type_of: Ints, type_signature: Ints, planned: bool
+    state: Ints,
+    waiting: Ints,
+    offset: Ints,
+    nodes: Ints,
+    local_of: Ints,
+    type_of: Ints,
+    type_signature: Ints,
+    planned: bool,
 ) -> None:
     """Leave the work arrays as they were found; take planned instructions off the waiting list."""
     for i in range(state[NODES]):

@@ -57,7 +57,16 @@ class Planner:
             column.extend([fill] * grown)
         self.rows = signatures.rows.tolist()
         p.walk(
-            code, len(code), self.rows, self.state, self.offset, self.start_of, self.local_of, self.mark, self.starts, self.waiting
+            code,
+            len(code),
+            self.rows,
+            self.state,
+            self.offset,
+            self.start_of,
+            self.local_of,
+            self.mark,
+            self.starts,
+            self.waiting,
         )
 
     def forward(self, targets: Sequence[int]) -> Plan:
@@ -100,11 +109,22 @@ class Planner:
         candidates = (self.waiting, state[p.WAITING]) if assign else (self.starts, state[p.STARTS])
         nodes = [0] * candidates[1]
         count = p.select(
-            targets, len(targets), not assign, code, rows, state, self.offset, self.start_of, *candidates, self.mark, nodes
+            targets,
+            len(targets),
+            not assign,
+            code,
+            rows,
+            state,
+            self.offset,
+            self.start_of,
+            *candidates,
+            self.mark,
+            nodes,
         )
         if state[p.BROKEN]:
             raise StaleExpression(
-                f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint that has been reverted; build it again"
+                f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint "
+                "that has been reverted; build it again"
             )
         kinds = len(signatures)
         type_of, node_type = [-1] * kinds, [0] * count
@@ -120,22 +140,45 @@ class Planner:
         level, key, order, rank = ([0] * count for _ in range(4))
         buckets = [0] * (count + 2 * types + 2)
         p.arrange(
-            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, found, level, key, order, buckets, autobatch
+            code,
+            rows,
+            state,
+            self.start_of,
+            nodes,
+            self.local_of,
+            node_type,
+            component,
+            found,
+            level,
+            key,
+            order,
+            buckets,
+            autobatch,
         )
         steps = [0] * (p.STEP * (2 * count + types))
         p.schedule(
-            rows, state, node_type, type_signature, type_count, component, key, order, rank, [0] * types, steps, buckets, autobatch
+            rows,
+            state,
+            node_type,
+            type_signature,
+            type_count,
+            component,
+            key,
+            order,
+            rank,
+            [0] * types,
+            steps,
+            buckets,
+            autobatch,
         )
         record_of, first_block = [0] * types, [0] * types
         records = [0] * state[p.TYPES_SIZE]
         block_of = [0] * state[p.TYPES_SIZE]
-        p.describe(
-            rows, entries, state, type_signature, type_count, record_of, records, block_of, first_block, assign
-        )
+        p.describe(rows, entries, state, type_signature, type_count, record_of, records, block_of, first_block, assign)
         lists = [0] * state[p.LISTS_SIZE]
         p.place(
-            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, order, rank, record_of, records,
-            block_of, first_block, lists, self.offset, self.gradient_offset, self.need, assign, autobatch,
+            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, order, rank, record_of,
+            records, block_of, first_block, lists, self.offset, self.gradient_offset, self.need, assign, autobatch,
         )  # fmt: skip
         p.settle(state, self.waiting, self.offset, nodes, self.local_of, type_of, type_signature, assign)
         steps = steps[: p.STEP * state[p.STEPS]]

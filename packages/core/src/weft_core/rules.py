@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .formula import check_names, numpy_function
-from .store import LookupTable, ParameterStore
+from .store import BLOCK, DenseSlot, LookupTable, ParameterStore
 
 
 @dataclass
@@ -88,18 +89,19 @@ class UpdateRule:
             table.clear_gradients()
 
 
+def spans(slots: Iterable[DenseSlot]) -> list[tuple[int, int]]:
+    """Maximal runs of the arena that these parameters fill, each with its padding of zeros."""
+    runs: list[tuple[int, int]] = []
+    for slot in slots:
+        end = slot.offset + -(-slot.size // BLOCK) * BLOCK
+        start = runs.pop()[0] if runs and runs[-1][1] == slot.offset else slot.offset
+        runs.append((start, end))
+    return runs
+
+
 def updated_spans(store: ParameterStore) -> list[tuple[int, int]]:
-    """Maximal runs of the arena whose parameters are updated; the gaps between parameters hold zeros and belong to runs."""
-    if all(slot.updated for slot in store.dense):
-        return [(0, store.used)] if store.dense else []
-    spans: list[tuple[int, int]] = []
-    for slot in store.dense:
-        if slot.updated:
-            if spans and spans[-1][1] == slot.offset:
-                spans[-1] = (spans[-1][0], slot.offset + slot.size)
-            else:
-                spans.append((slot.offset, slot.offset + slot.size))
-    return spans
+    """The runs of the arena whose parameters are not frozen."""
+    return spans(slot for slot in store.dense if slot.updated)
 
 
 def touched_rows(table: LookupTable, sparse: bool) -> NDArray[np.int64]:

@@ -30,11 +30,23 @@ ENTRY_FIELDS = 4
 class Signature:
     """One kind of instruction.
 
-    `operands` are named in the instruction; `parameters` belong to the signature and cost nothing on the tape. `results` are the shapes of the visible results, `saved` those of hidden ones that backward needs;
+    `operands` are named in the instruction; `parameters` belong to the signature and cost nothing on the tape.
+    `results` are the shapes of the visible results, `saved` those of hidden ones that backward needs;
     `payload` counts the integers that follow the operands in the instruction.
     """
 
-    __slots__ = ("attributes", "flags", "id", "length", "operands", "operation", "parameters", "payload", "results", "saved")
+    __slots__ = (
+        "attributes",
+        "flags",
+        "id",
+        "length",
+        "operands",
+        "operation",
+        "parameters",
+        "payload",
+        "results",
+        "saved",
+    )
 
     def __init__(
         self,

@@ -156,9 +156,7 @@ def fit(
                 raise ValueError(f"fit() was given no batch for epoch {number}")
             shown.start(number, epochs, len(order))
             try:
-                loss, items, seconds = _epoch(
-                    model_loss, order, trainer, shown, size, time_limit - spent, number
-                )
+                loss, items, seconds = _epoch(model_loss, order, trainer, shown, size, time_limit - spent, number)
             finally:
                 shown.end()
             spent += seconds

@@ -15,7 +15,7 @@ from weft_core.rules import RuleState, UpdateRule
 from weft_core.store import ParameterStore
 
 from . import memory
-from .part import part_of, squared_norm
+from .part import part_of
 
 DEFAULT_CLIP_THRESHOLD = 5.0
 
@@ -77,8 +77,7 @@ class Trainer(ABC):
         """Factor of the gradients."""
         if self.clip_threshold <= 0:
             return 1.0
-        whole = store is self.model.store
-        norm = settings.backend().gradient_norm(store) if whole else math.sqrt(squared_norm(self.model))
+        norm = settings.backend().gradient_norm(store)
         if not math.isfinite(norm):
             raise TrainerError(
                 f"Magnitude of gradient is bad: {norm}. The parameters are unchanged; look for an operation that gives "

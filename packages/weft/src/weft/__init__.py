@@ -1,6 +1,6 @@
 """Dynamic neural networks in plain Python: a new computation graph per example, batched by itself.
 
-    import weft as dy
+import weft as dy
 """
 
 from weft_builders import *  # noqa: F403  the umbrella hands on what the packages declare

@@ -43,12 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="weft", description="Dynamic neural networks in plain Python.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser(
-        "demo", help="train a tagger of Python code on the standard library and show it"
-    )
-    demo.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the model (default: a new temporary one)"
-    )
+    demo = commands.add_parser("demo", help="train a tagger of Python code on the standard library and show it")
+    demo.add_argument("--out", type=Path, metavar="DIR", help="folder for the model (default: a new temporary one)")
     _add_training(demo, epochs=10, seconds=DEMO_SECONDS)
     demo.set_defaults(command=_demo)
 
@@ -56,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     models = train.add_subparsers(required=True, metavar="MODEL")
     tagger = models.add_parser("tagger", help="a tagger of words, from CoNLL-U or word<TAB>tag files")
     tagger.add_argument("--train", type=Path, required=True, metavar="FILE", help="sentences to learn from")
-    tagger.add_argument(
-        "--dev", type=Path, required=True, metavar="FILE", help="sentences to choose the best model by"
-    )
+    tagger.add_argument("--dev", type=Path, required=True, metavar="FILE", help="sentences to choose the best model by")
     tagger.add_argument(
         "--out", type=Path, default=Path("tagger"), metavar="DIR", help="folder for the model (%(default)s)"
     )
@@ -74,9 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     tag = commands.add_parser("tag", help="tag a file, printing word<TAB>tag")
     tag.add_argument("model", type=Path, metavar="MODEL", help="folder of a trained tagger")
-    tag.add_argument(
-        "file", type=Path, metavar="FILE", help="CoNLL-U, one word a line, or Python source (.py)"
-    )
+    tag.add_argument("file", type=Path, metavar="FILE", help="CoNLL-U, one word a line, or Python source (.py)")
     _add_engine(tag)
     tag.set_defaults(command=_tag)
 
@@ -96,9 +88,7 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, seconds: float) 
     parser.add_argument(
         "--batch", type=_positive_count, default=16, metavar="N", help="sentences an update (%(default)s)"
     )
-    parser.add_argument(
-        "--learning-rate", type=_positive, default=0.003, metavar="X", help="of Adam (%(default)s)"
-    )
+    parser.add_argument("--learning-rate", type=_positive, default=0.003, metavar="X", help="of Adam (%(default)s)")
     parser.add_argument(
         "--seconds", type=_positive, default=seconds, metavar="S", help="time for training (%(default)s)"
     )
@@ -110,9 +100,7 @@ def _add_training(parser: argparse.ArgumentParser, epochs: int, seconds: float) 
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--backend", metavar="NAME", help="one of those in `weft info` (default: the best available)"
-    )
+    parser.add_argument("--backend", metavar="NAME", help="one of those in `weft info` (default: the best available)")
     parser.add_argument(
         "--threads", type=_positive_count, metavar="N", help="threads of the backend (default: its own)"
     )
@@ -144,9 +132,7 @@ def _demo(options: argparse.Namespace) -> int:
     from .demo import run_demo
     from .tagger.train import TrainingSettings
 
-    settings = TrainingSettings(
-        options.epochs, options.batch, options.learning_rate, options.seed, options.seconds
-    )
+    settings = TrainingSettings(options.epochs, options.batch, options.learning_rate, options.seed, options.seconds)
     return run_demo(options.out, settings, options.backend, options.threads, bar=_bar(options))
 
 
@@ -162,13 +148,9 @@ def _train_tagger(options: argparse.Namespace) -> int:
     from .tagger.model import TaggerSettings
     from .tagger.train import TrainingSettings, train_tagger
 
-    settings = TrainingSettings(
-        options.epochs, options.batch, options.learning_rate, options.seed, options.seconds
-    )
+    settings = TrainingSettings(options.epochs, options.batch, options.learning_rate, options.seed, options.seconds)
     dy.init(backend=options.backend, seed=options.seed, threads=options.threads)
-    training = train_tagger(
-        corpus, options.out, settings, TaggerSettings(rare=options.rare), bar=_bar(options)
-    )
+    training = train_tagger(corpus, options.out, settings, TaggerSettings(rare=options.rare), bar=_bar(options))
     best = training.best
     if best is None:
         print("Stopped before the first epoch was measured: no model was saved.")

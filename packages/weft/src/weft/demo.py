@@ -78,13 +78,9 @@ def _show_snippet(model: Path, backend: str | None, say: Callable[[str], None]) 
     snippet.write_text(SNIPPET, encoding="utf-8")
     command = [sys.executable, "-m", "weft", "tag", str(model), str(snippet)]
     command += ["--backend", backend] if backend is not None else []
-    answer = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
-    )
+    answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
     if answer.returncode != 0:
-        say(
-            f"The new process that loads the model ended with exit code {answer.returncode}:\n{answer.stderr}"
-        )
+        say(f"The new process that loads the model ended with exit code {answer.returncode}:\n{answer.stderr}")
         return 1
     tags = [line.split("\t")[1] for line in answer.stdout.splitlines() if line]
     say("\nA new process loaded the model and read this (names with their roles; ! marks a wrong one):\n")
@@ -108,9 +104,7 @@ def render(source: str, tags: list[str]) -> str:
             if token.tag in ROLES:
                 names += 1
                 right += tag == token.tag
-                roles.append(
-                    f"{token.word}:{tag}" if tag == token.tag else f"{token.word}:!{tag} ({token.tag})"
-                )
+                roles.append(f"{token.word}:{tag}" if tag == token.tag else f"{token.word}:!{tag} ({token.tag})")
         if roles:
             shown.append(f"    {margin}  # {', '.join(roles)}")
     return "\n".join([*shown, "", f"{right} of {names} names right."])

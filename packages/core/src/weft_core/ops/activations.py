@@ -18,9 +18,7 @@ sqrt = elementwise("sqrt", "sqrt(x)", dx="dy / (2 * y)", doc="The gradient is in
 exp = elementwise("exp", "exp(x)", dx="dy * y")
 log = elementwise("log", "log(x)", dx="dy / x")
 abs = elementwise("abs", "abs(x)", dx="dy * sign(x)", doc="The gradient at 0 is 0.")
-erf = elementwise(
-    "erf", "erf(x)", dx="dy * 1.1283791670955126 * exp(-x * x)", doc="dx: 2 / sqrt(pi) exp(-x^2)."
-)
+erf = elementwise("erf", "erf(x)", dx="dy * 1.1283791670955126 * exp(-x * x)", doc="dx: 2 / sqrt(pi) exp(-x^2).")
 lgamma = elementwise("lgamma", "lgamma(x)", dx="dy * digamma(x)")
 
 sin = elementwise("sin", "sin(x)", dx="dy * cos(x)")
@@ -36,9 +34,7 @@ acosh = elementwise("acosh", "acosh(x)", dx="dy / sqrt(x * x - 1)")
 atanh = elementwise("atanh", "atanh(x)", dx="dy / (1 - x * x)")
 
 tanh = elementwise("tanh", "tanh(x)", dx="dy * (1 - y * y)")
-logistic = elementwise(
-    "logistic", "logistic(x)", dx="dy * y * (1 - y)", doc="1 / (1 + exp(-x)), without overflow."
-)
+logistic = elementwise("logistic", "logistic(x)", dx="dy * y * (1 - y)", doc="1 / (1 + exp(-x)), without overflow.")
 log_sigmoid = elementwise(
     "log_sigmoid",
     "minimum(x, 0) - log1p(exp(-abs(x)))",
@@ -79,17 +75,14 @@ def _by_mode(
             ) from None
         return operation(x)
 
-    name_function(
-        function, name, f"{doc} The gradient is 0 ({ZERO!r}) or that of the identity ({STRAIGHT_THROUGH!r})."
-    )
+    name_function(function, name, f"{doc} The gradient is 0 ({ZERO!r}) or that of the identity ({STRAIGHT_THROUGH!r}).")
     return function
 
 
 def _rounding(name: str, formula: str, doc: str) -> Callable[[Expression, str], Expression]:
     """One elementwise operation for each gradient mode."""
     modes = {
-        mode: elementwise(f"{name}_{mode}", formula, dx=dx)
-        for mode, dx in ((ZERO, "0 * dy"), (STRAIGHT_THROUGH, "dy"))
+        mode: elementwise(f"{name}_{mode}", formula, dx=dx) for mode, dx in ((ZERO, "0 * dy"), (STRAIGHT_THROUGH, "dy"))
     }
     return _by_mode(modes, name, doc)
 

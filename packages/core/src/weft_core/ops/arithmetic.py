@@ -10,8 +10,8 @@ from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
 from ..operation import mixed_graphs, operations
-from ..shape import Shape
 from ..parameters import ParameterExpression
+from ..shape import Shape
 from .products import affine_products, matrix_product, multiply
 
 add = elementwise("add", "a + b", da="dy", db="dy")
@@ -58,11 +58,14 @@ def _number(value: Any) -> float:
     if isinstance(value, (int, float)) or (hasattr(value, "__float__") and getattr(value, "ndim", None) == 0):
         return float(value)
     raise TypeError(
-        f"operands beside an expression are expressions or numbers, got {type(value).__name__}; use inputTensor for arrays"
+        f"operands beside an expression are expressions or numbers, got {type(value).__name__}; "
+        "use inputTensor for arrays"
     )
 
 
-def _operator(name: str, with_number: Callable[[Expression, float], Expression]) -> Callable[[Expression, Any], Expression]:
+def _operator(
+    name: str, with_number: Callable[[Expression, float], Expression]
+) -> Callable[[Expression, Any], Expression]:
     """An operator for two expressions, or an expression and a number; the hot path has no call inside."""
     operation: Any = operations[name]
     table: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}

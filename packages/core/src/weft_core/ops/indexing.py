@@ -131,9 +131,7 @@ def _positions(entry: Any, size: int, shape: Shape) -> int | range:
     try:
         position = as_index(entry)
     except TypeError:
-        raise TypeError(
-            f"an expression is indexed with integers and slices, got {type(entry).__name__}"
-        ) from None
+        raise TypeError(f"an expression is indexed with integers and slices, got {type(entry).__name__}") from None
     if not -size <= position < size:
         raise IndexValueError(
             f"index {position} is outside of an axis of size {size} of {shape}; use {-size} to {size - 1}"

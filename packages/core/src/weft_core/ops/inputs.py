@@ -104,7 +104,9 @@ class InputExpression(Expression):
         graph.check(self.index)
         numbers = flat_numbers(value)
         if len(numbers) != self.shape.total:
-            raise ShapeError(f"set() of an input of shape {self.shape} needs {self.shape.total} numbers, got {len(numbers)}")
+            raise ShapeError(
+                f"set() of an input of shape {self.shape} needs {self.shape.total} numbers, got {len(numbers)}"
+            )
         graph.data[self.start : self.start + len(numbers)] = numbers
         graph.invalidate()
 
@@ -189,11 +191,16 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable_expr
             raise ShapeError(f"inputTensor: a batch needs arrays of one shape, got {sorted({a.shape for a in arr})}")
         arr, batched = np.stack(arr, axis=-1), True
     elif not isinstance(arr, (list, np.ndarray)):
-        raise TypeError(f"inputTensor takes an array or a nested list of numbers, got {type(arr).__name__}; use scalarInput for a number")
+        raise TypeError(
+            f"inputTensor takes an array or a nested list of numbers, got {type(arr).__name__}; "
+            "use scalarInput for a number"
+        )
     try:
         values = np.asarray(arr)
     except ValueError as error:
-        raise ShapeError(f"inputTensor: the nested list is ragged ({error}); every inner list needs the same length") from None
+        raise ShapeError(
+            f"inputTensor: the nested list is ragged ({error}); every inner list needs the same length"
+        ) from None
     if values.dtype.kind not in "biuf":
         raise TypeError(f"inputTensor takes real numbers, got an array of dtype {values.dtype}")
     if values.ndim == 0 or values.size == 0:

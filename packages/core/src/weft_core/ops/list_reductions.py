@@ -31,12 +31,9 @@ class ListReduction(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         if len({without_trailing_ones(x.dims) for x in operands}) > 1:
             raise ShapeError(
-                f"{self.name}: operands {' and '.join(map(repr, operands))} "
-                "must have equal dims; reshape them first"
+                f"{self.name}: operands {' and '.join(map(repr, operands))} must have equal dims; reshape them first"
             )
-        return Signature(
-            self, operands, attributes, (shape_of(operands[0].dims, common_batch(self.name, operands)),)
-        )
+        return Signature(self, operands, attributes, (shape_of(operands[0].dims, common_batch(self.name, operands)),))
 
     def stacked(self, call: Call, operands: tuple[Array, ...]) -> Array:
         """Operands along a new first axis."""

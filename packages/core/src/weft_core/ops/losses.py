@@ -177,9 +177,7 @@ _cross_entropy = elementwise(
 _squared_difference = elementwise(
     "squared_difference", "(a - b) * (a - b)", da="2 * dy * (a - b)", db="-2 * dy * (a - b)"
 )
-_absolute_difference = elementwise(
-    "absolute_difference", "abs(a - b)", da="dy * sign(a - b)", db="-dy * sign(a - b)"
-)
+_absolute_difference = elementwise("absolute_difference", "abs(a - b)", da="dy * sign(a - b)", db="-dy * sign(a - b)")
 _huber = elementwise(
     "huber", "0.5 * (a - b) * (a - b) if abs(a - b) < c else c * (abs(a - b) - 0.5 * c)",
     da="dy * minimum(maximum(a - b, -c), c)", db="-dy * minimum(maximum(a - b, -c), c)", c=1.345,
@@ -258,9 +256,7 @@ def pairwise_rank_loss(x: Expression, y: Expression, m: float = 1.0) -> Expressi
     Raises `ShapeError` unless dims are equal and have one row.
     """
     if x.shape.dims != y.shape.dims or x.shape.rows != 1:
-        raise ShapeError(
-            f"pairwise_rank_loss takes two rows {{1,n}} of one size, got {x.shape} and {y.shape}"
-        )
+        raise ShapeError(f"pairwise_rank_loss takes two rows {{1,n}} of one size, got {x.shape} and {y.shape}")
     return _ranking(x, y, m)
 
 

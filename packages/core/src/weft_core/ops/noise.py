@@ -108,9 +108,7 @@ class RandomInput(Operation):
 
     def make(self, dim: int | Sequence[int], batch_size: int, first: float, second: float) -> Expression:
         """Record the instruction in the current graph."""
-        return self.record(
-            (), (as_dims(dim), int(batch_size), float(first), float(second)), (len(current().code),)
-        )
+        return self.record((), (as_dims(dim), int(batch_size), float(first), float(second)), (len(current().code),))
 
 
 def _gumbel(u: Array, mean: float, scale: float) -> Array:
@@ -190,9 +188,7 @@ def noise(x: Expression, stddev: float) -> Expression:
     return _noise.record((x,), (float(stddev),), (len(graph.code),))
 
 
-def random_normal(
-    dim: int | Sequence[int], mean: float = 0.0, stddev: float = 1.0, batch_size: int = 1
-) -> Expression:
+def random_normal(dim: int | Sequence[int], mean: float = 0.0, stddev: float = 1.0, batch_size: int = 1) -> Expression:
     """Normal numbers with this mean and standard deviation; drawn when first computed."""
     return _random_normal.make(dim, batch_size, mean, stddev)
 
@@ -202,17 +198,13 @@ def random_uniform(dim: int | Sequence[int], left: float, right: float, batch_si
     return _random_uniform.make(dim, batch_size, left, right)
 
 
-def random_bernoulli(
-    dim: int | Sequence[int], p: float, scale: float = 1.0, batch_size: int = 1
-) -> Expression:
+def random_bernoulli(dim: int | Sequence[int], p: float, scale: float = 1.0, batch_size: int = 1) -> Expression:
     """`scale` with probability p, else 0. Raises ValueError for p outside of [0, 1]."""
     if not 0 <= p <= 1:
         raise ValueError(f"random_bernoulli: p is a probability, got {p}")
     return _random_bernoulli.make(dim, batch_size, p, scale)
 
 
-def random_gumbel(
-    dim: int | Sequence[int], mu: float = 0.0, beta: float = 1.0, batch_size: int = 1
-) -> Expression:
+def random_gumbel(dim: int | Sequence[int], mu: float = 0.0, beta: float = 1.0, batch_size: int = 1) -> Expression:
     """Gumbel numbers `mu - beta ln(-ln u)`, u uniform in [0, 1); both logarithms of at least 1e-20."""
     return _random_gumbel.make(dim, batch_size, mu, beta)

@@ -112,7 +112,9 @@ def _affine_slow(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Express
     from .arithmetic import add
 
     if len(exprs) % 2 == 0 or not exprs:
-        raise ValueError(f"affine_transform takes a bias and pairs of matrix and operand: an odd number, got {len(exprs)}")
+        raise ValueError(
+            f"affine_transform takes a bias and pairs of matrix and operand: an odd number, got {len(exprs)}"
+        )
     if len(exprs) == 1:
         return exprs[0]
     weights, operands, bias = key[1::2], key[2::2], key[0]

@@ -128,9 +128,7 @@ class Extreme(AxisReduction):
         return np.expand_dims(self.first(x, axis=axis), axis)
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        found = np.take_along_axis(
-            operands[0], self._positions(call, operands[0]), integer(call.attributes[0])
-        )
+        found = np.take_along_axis(operands[0], self._positions(call, operands[0]), integer(call.attributes[0]))
         return (found.reshape((*call.signature.results[0].dims, -1)),)
 
     def backward(
@@ -182,9 +180,7 @@ def sum_dim(x: Expression, d: Sequence[int], b: bool = False, n: int = 0) -> Exp
     """
     axes = tuple(sorted(int(axis) for axis in d))
     if len(set(axes)) != len(axes) or not (axes or b):
-        raise ShapeError(
-            f"sum over the axes {list(d)} of {x.shape}: name each axis once, or set b=True for the batch"
-        )
+        raise ShapeError(f"sum over the axes {list(d)} of {x.shape}: name each axis once, or set b=True for the batch")
     if axes:
         x = _sum_axes.record((x,), axes)
     return _sum_batches(x) if b else x

@@ -58,9 +58,7 @@ class Pick(AlongAxis):
         (x,), (axis, examples) = operands, (integer(a) for a in attributes)
         check_axis(self.name, x, axis)
         if x.batch != 1 and examples not in (1, x.batch):
-            raise ShapeError(
-                f"pick_batch: {examples} indices for {x}; give one per example, or an operand of batch 1"
-            )
+            raise ShapeError(f"pick_batch: {examples} indices for {x}; give one per example, or an operand of batch 1")
         result = shape_of(drop_axis(x.dims, axis), max(x.batch, examples))
         return Signature(
             self, operands, attributes, (result,), payload=examples,
@@ -95,9 +93,7 @@ class Select(AlongAxis):
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         (x,), (axis, size) = operands, (integer(a) for a in attributes)
-        return Signature(
-            self, operands, attributes, (shape_of(resized(x, axis, size), x.batch),), payload=size
-        )
+        return Signature(self, operands, attributes, (shape_of(resized(x, axis, size), x.batch),), payload=size)
 
     def positions(self, call: Call) -> NDArray[np.int64]:
         return np.repeat(call.payload.T, call.batch, axis=1)
@@ -244,9 +240,7 @@ def check_range(x: Expression, s: int, e: int, d: int) -> None:
     check_axis("pick_range", x.shape, d)
     size = x.shape.dims[d]
     if not 0 <= s < e <= size:
-        raise ShapeError(
-            f"pick_range: {s} to {e} is no range of axis {d} of {x.shape}; it needs 0 <= s < e <= {size}"
-        )
+        raise ShapeError(f"pick_range: {s} to {e} is no range of axis {d} of {x.shape}; it needs 0 <= s < e <= {size}")
 
 
 pickrange = pick_range

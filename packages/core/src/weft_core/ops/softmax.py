@@ -66,9 +66,7 @@ class RestrictedLogSoftmax(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         (x,) = operands
         check_vector(self.name, x)
-        return Signature(
-            self, operands, attributes, (shape_of(x.dims, x.batch),), payload=integer(attributes[0])
-        )
+        return Signature(self, operands, attributes, (shape_of(x.dims, x.batch),), payload=integer(attributes[0]))
 
     def _allowed(self, call: Call, x: Array) -> Array:
         """Whether a row is allowed, for each example."""

@@ -119,9 +119,7 @@ class ConcatenateToBatch(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         dims = operands[0].dims
         if any(x.dims != dims for x in operands):
-            raise ShapeError(
-                f"concatenate_to_batch: operands {' and '.join(map(repr, operands))} must have equal dims"
-            )
+            raise ShapeError(f"concatenate_to_batch: operands {' and '.join(map(repr, operands))} must have equal dims")
         return Signature(self, operands, attributes, (shape_of(dims, sum(x.batch for x in operands)),))
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:

@@ -63,13 +63,9 @@ def load_tagger(path: Path) -> Tagger:
     record = _read(description)
     weights = _weights_path(description, record)
     if not weights.is_file():
-        raise DataError(
-            weights, None, f"expected the weights that {description.name} names, but there is no such file"
-        )
+        raise DataError(weights, None, f"expected the weights that {description.name} names, but there is no such file")
     if _digest(weights) != record.get("sha256"):
-        raise DataError(
-            weights, None, f"expected the weights whose SHA-256 is in {description.name}; these are others"
-        )
+        raise DataError(weights, None, f"expected the weights whose SHA-256 is in {description.name}; these are others")
     try:
         settings = TaggerSettings.from_record(_mapping(record, "settings"))
         vocabulary = Vocabulary.from_record(_mapping(record, "vocabulary"))
@@ -92,9 +88,7 @@ def _read(description: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(description, None, f'expected a description with "format": "{FORMAT}"')
     if record.get("version") != VERSION:
-        raise DataError(
-            description, None, f"expected version {VERSION} of the format, found {record.get('version')!r}"
-        )
+        raise DataError(description, None, f"expected version {VERSION} of the format, found {record.get('version')!r}")
     return record
 
 

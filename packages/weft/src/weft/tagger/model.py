@@ -41,13 +41,9 @@ class TaggerSettings:
         for name in ("word", "character", "hidden", "scorer", "layers"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ValueError(
-                    f"tagger setting {name!r} must be a whole number of at least 1, not {value!r}"
-                )
+                raise ValueError(f"tagger setting {name!r} must be a whole number of at least 1, not {value!r}")
         if self.word % 2 or self.hidden % 2:
-            raise ValueError(
-                f"tagger settings 'word' and 'hidden' must be even, not {self.word} and {self.hidden}"
-            )
+            raise ValueError(f"tagger settings 'word' and 'hidden' must be even, not {self.word} and {self.hidden}")
         if type(self.rare) is not int or self.rare < 0:
             raise ValueError(f"tagger setting 'rare' must be a whole number of at least 0, not {self.rare!r}")
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
@@ -78,14 +74,10 @@ class Tagger:
         self.collection = pc = dy.ParameterCollection()
         # A table has at least one row: with `rare` high enough every word is spelled.
         self._words = pc.add_lookup_parameters((max(1, len(vocabulary.words)), settings.word), name="words")
-        self._characters = pc.add_lookup_parameters(
-            (vocabulary.character_count, settings.character), name="characters"
-        )
+        self._characters = pc.add_lookup_parameters((vocabulary.character_count, settings.character), name="characters")
         self._spell_forward = dy.VanillaLSTMBuilder(1, settings.character, settings.word // 2, pc)
         self._spell_backward = dy.VanillaLSTMBuilder(1, settings.character, settings.word // 2, pc)
-        self._context = dy.BiRNNBuilder(
-            settings.layers, settings.word, settings.hidden, pc, dy.VanillaLSTMBuilder
-        )
+        self._context = dy.BiRNNBuilder(settings.layers, settings.word, settings.hidden, pc, dy.VanillaLSTMBuilder)
         self._W = pc.add_parameters((settings.scorer, settings.hidden), name="W")
         self._b = pc.add_parameters(settings.scorer, init=0.0, name="b")
         self._V = pc.add_parameters((len(vocabulary.tags), settings.scorer), name="V")
@@ -98,9 +90,7 @@ class Tagger:
         losses = [
             dy.pickneglogsoftmax(scores, self.vocabulary.tag_row(tag))
             for sentence in sentences
-            for scores, tag in zip(
-                self._scores(sentence, spelled, self.settings.dropout), sentence.tags, strict=True
-            )
+            for scores, tag in zip(self._scores(sentence, spelled, self.settings.dropout), sentence.tags, strict=True)
         ]
         return dy.esum(losses) * (1.0 / len(losses))
 
@@ -113,9 +103,7 @@ class Tagger:
         tags = self.vocabulary.tags
         return [[tags[int(next(values).argmax())] for _ in sentence] for sentence in scores]
 
-    def _scores(
-        self, sentence: Sentence, spelled: dict[str, dy.Expression], dropout: float
-    ) -> list[dy.Expression]:
+    def _scores(self, sentence: Sentence, spelled: dict[str, dy.Expression], dropout: float) -> list[dy.Expression]:
         """One expression {tags} for each word."""
         vectors = [self._vector(word, spelled) for word in sentence.words]
         if dropout:

@@ -96,13 +96,7 @@ def _bind_all(nodes: Iterable[ast.AST], scope: _Scope) -> None:
     variable = {"module": "global", "class": "field"}.get(scope.kind, "local")
     for node in nodes:
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            role = (
-                "class"
-                if isinstance(node, ast.ClassDef)
-                else "method"
-                if scope.kind == "class"
-                else "function"
-            )
+            role = "class" if isinstance(node, ast.ClassDef) else "method" if scope.kind == "class" else "function"
             scope.bind(node.name, role)
             continue
         if isinstance(node, ast.Lambda):
@@ -317,9 +311,7 @@ def _tokens(source: str) -> Iterator[Token]:
             quote = token.string[len(prefix) :]
             quote = quote[:3] if quote[:3] in ('"""', "'''") else quote[:1]
             formatted = "f" in prefix.lower()
-            yield Token(
-                _literal(prefix + quote + "..." if formatted else token.string), "string", line, column
-            )
+            yield Token(_literal(prefix + quote + "..." if formatted else token.string), "string", line, column)
         elif token.type == tokenize.NUMBER:
             yield Token(_literal(token.string), "number", line, column)
         elif token.type == tokenize.NEWLINE:

@@ -83,9 +83,7 @@ def read_python(path: Path, window: int = WINDOW) -> list[Sentence]:
     except SyntaxError as error:
         raise DataError(path, error.lineno, f"expected Python source ({error.msg})") from error
     except ValueError as error:
-        raise DataError(
-            path, None, f"expected Python source in the encoding it declares ({error})"
-        ) from error
+        raise DataError(path, None, f"expected Python source in the encoding it declares ({error})") from error
     if not sentences:
         raise DataError(path, None, "expected at least one statement, but there is none")
     return sentences
@@ -101,9 +99,7 @@ def _module_sentences(names: Sequence[str], library: Path, window: int) -> tuple
                 sentences += read_python(path, window)
                 break
     if not sentences:
-        raise DataError(
-            library, None, f"expected the source of at least one of {', '.join(names)} in this folder"
-        )
+        raise DataError(library, None, f"expected the source of at least one of {', '.join(names)} in this folder")
     return tuple(sentences)
 
 

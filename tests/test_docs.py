@@ -26,7 +26,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """A Python block of a page: its first line, its source, and the output that the page shows right after it, if any."""
+    """A Python block of a page: its first line, its source, and the output that the page shows after it, if any."""
 
     line: int
     source: str
@@ -53,9 +53,8 @@ def run_page(path: Path) -> int:
         with contextlib.redirect_stdout(printed):
             exec(compile("\n" * (block.line - 1) + block.source, path, "exec"), space)
         if block.output is not None and printed.getvalue() != block.output:
-            raise AssertionError(
-                f"{path.name}, block at line {block.line}: the page shows\n{block.output}\nthe block prints\n{printed.getvalue()}"
-            )
+            where = f"{path.name}, block at line {block.line}"
+            raise AssertionError(f"{where}: the page shows\n{block.output}\nthe block prints\n{printed.getvalue()}")
     return count
 
 
@@ -69,7 +68,9 @@ import pytest  # noqa: E402  a page runs without it
 on_each_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def run(folder: Path, backend: str, *command: str | Path, path: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, backend: str, *command: str | Path, path: tuple[Path, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Python with this backend in a process of its own: names of operations are global, blocks define some."""
     environment = {**os.environ, "WEFT_BACKEND": backend, "PYTHONDONTWRITEBYTECODE": "1"}
     if path:
@@ -92,8 +93,10 @@ def test_the_blocks_of_a_page_run(page: Path, backend: str, tmp_path: Path) -> N
     ("page", "complaint"),
     [
         ("```python\nx = 1\n```\n\n```python\nprint(x + y)\n```\n", "line 6.*NameError"),
-        ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "AssertionError.*line 2.*the page shows\n2\n\nthe block
-        prints\n1"),
+        (
+            "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+            "AssertionError.*line 2.*the page shows\n2\n\nthe block prints\n1",
+        ),
     ],
 )
 def test_a_page_that_rots_is_found(page: str, complaint: str, tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_an_example_learns(example: str, backend: str, tmp_path: Path) -> None:
 
 
 def installed(tmp_path: Path) -> tuple[Path, ...]:
-    """The example backend as an installer leaves it: its source on the path, and the metadata that names its entry point."""
+    """The example backend as an installer leaves it: source on the path, and metadata that name its entry point."""
     plugin = tmp_path / "plugin"
     shutil.copytree(EXAMPLES / "backend_plugin", plugin)
     project = tomllib.loads((plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -161,8 +164,8 @@ def test_a_program_runs_on_the_example_backend(tmp_path: Path) -> None:
 def test_the_example_backend_conforms(tmp_path: Path) -> None:
     path = installed(tmp_path)
     chosen = "found_by or counts or version or tanh or cmult or lookup or revert or random_graph[1] or momentum"
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-k", chosen, "plugin/tests")
-    done = run(tmp_path, "numpy", *command, path=path)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", "."]
+    done = run(tmp_path, "numpy", *command, "-k", chosen, "plugin/tests", path=path)
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed and int(passed[1]) > 40, done.stdout

@@ -11,6 +11,7 @@ import inspect
 import random
 
 import numpy as np
+
 import weft as dy
 
 

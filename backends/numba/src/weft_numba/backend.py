@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NumbaBackend(Backend):
-    """Compiled planner, virtual machine and kernels for the CPU, BLAS through SciPy; one thread unless asked for more."""
+    """Compiled planner, virtual machine and CPU kernels, BLAS through SciPy; one thread unless asked for more."""
 
     name = "numba"
     capabilities = frozenset({"compiled", "custom-elementwise", "custom-gated"})

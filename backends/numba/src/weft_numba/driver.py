@@ -50,6 +50,7 @@ def walk_tape(regs: Any) -> None:
         carray(integers(regs[r.R_STATE]), p.STATE),
         column(regs, r.R_POSITIONS, r.P_OFFSET), column(regs, r.R_POSITIONS, r.P_START_OF),
         column(regs, r.R_POSITIONS, r.P_LOCAL_OF), column(regs, r.R_POSITIONS, r.P_MARK),
+        column(regs, r.R_POSITIONS, r.P_NEED),
         column(regs, r.R_POSITIONS, r.P_STARTS), column(regs, r.R_POSITIONS, r.P_WAITING),
     )  # fmt: skip
 
@@ -76,7 +77,8 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
     nodes = column(regs, r.R_NODES, r.N_NODES)
     select(
         carray(integers(regs[r.R_TARGETS]), regs[r.R_TARGET_COUNT]), regs[r.R_TARGET_COUNT], not assign, code, rows,
-        state, offset, start_of, candidates, candidate_count, column(regs, r.R_POSITIONS, r.P_MARK), nodes,
+        state, offset, start_of, candidates, candidate_count, column(regs, r.R_POSITIONS, r.P_MARK), need,
+        nodes,
     )  # fmt: skip
     if state[p.BROKEN]:
         return r.REVERTED

@@ -12,6 +12,7 @@ from weft_core.plan import (
     V_BATCH,
     V_GRADIENT_ROWS,
     V_GRADIENTS,
+    V_PARAMETER,
     V_ROWS,
     V_SIZE,
     V_VALUES,
@@ -66,8 +67,8 @@ def gradient(v: int, row: int) -> int:
 
 @cached_njit
 def is_zero(v: int, row: int) -> bool:
-    """Whether this operand is the zero value: an absent initial state."""
-    return integers(integers(v)[V_ROWS])[row] == 0
+    """Whether this operand is the zero value: an absent initial state. All rows of a parameter are row 0."""
+    return integers(v)[V_PARAMETER] < 0 and integers(integers(v)[V_ROWS])[row] == 0
 
 
 @cached_njit

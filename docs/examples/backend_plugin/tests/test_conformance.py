@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from weft_counting.backend import CountingBackend
+
 import weft_core as w
 from weft_core.backend import backends, load_backend
-from weft_counting.backend import CountingBackend
 from weft_testing import BackendConformance
 
 

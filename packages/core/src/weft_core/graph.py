@@ -81,6 +81,11 @@ class ComputationGraph:
         """Compute the values of these expressions and of all that they need."""
         for index in indices:
             self.check(index)
+        if min(indices) < 0:
+            # Parameters have their values already.
+            indices = [index for index in indices if index >= 0]
+            if not indices:
+                return
         if recalculate:
             self.execution.invalidate(redraw=True)
         self.execution.forward(indices)

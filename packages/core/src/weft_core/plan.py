@@ -70,8 +70,8 @@ ALIGNMENT = 16
 
 
 def walk(
-    code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, local_of: Ints, mark: Ints, starts:
-    Ints, waiting: Ints,
+    code: Ints, length: int, rows: Ints, state: Ints, offset: Ints, start_of: Ints, local_of: Ints, mark: Ints,
+    need: Ints, starts: Ints, waiting: Ints,
 ) -> None:  # fmt: skip
     """Register the instructions recorded since the last call: where each starts, and that it waits for its value."""
     p = state[WALKED]
@@ -85,6 +85,7 @@ def walk(
             offset[p + k] = PENDING
         local_of[p] = -1
         mark[p] = 0
+        need[p] = 0
         starts[count] = p
         waiting[pending] = p
         count += 1
@@ -97,12 +98,12 @@ def walk(
 
 def select(
     targets: Ints, count: int, everything: bool, code: Ints, rows: Ints, state: Ints, offset: Ints, start_of: Ints,
-    candidates: Ints, candidate_count: int, mark: Ints, nodes: Ints,
+    candidates: Ints, candidate_count: int, mark: Ints, need: Ints, nodes: Ints,
 ) -> int:  # fmt: skip
     """Collect into `nodes`, in order of position, the candidates that the targets need. Returns how many.
 
     Forward: candidates are the waiting instructions. `everything`: all instructions, also those that have values (for
-    backward). Sets `state[BROKEN]` to the position of an instruction that uses a reverted value, else to 0.
+    backward); those outside of the plan then have no gradient. Sets `state[BROKEN]` to the position of an instruction that uses a reverted value, else to 0.
     """
     state[BROKEN] = 0
     newest = 0
@@ -115,6 +116,8 @@ def select(
     for j in range(candidate_count - 1, -1, -1):
         p = candidates[j]
         if p > newest or mark[p] == 0:
+            if everything:
+                need[p] = 0
             continue
         mark[p] = 0
         nodes[found] = p
@@ -307,8 +310,8 @@ def arrange(
 
 
 def schedule(
-    rows: Ints, state: Ints, node_type: Ints, type_signature: Ints, type_count: Ints, component: Ints, key: Ints, order:
-    Ints, rank: Ints, by_component: Ints, steps: Ints, buckets: Ints, autobatch: bool,
+    rows: Ints, state: Ints, node_type: Ints, type_signature: Ints, type_count: Ints, component: Ints, key: Ints,
+    order: Ints, rank: Ints, by_component: Ints, steps: Ints, buckets: Ints, autobatch: bool,
 ) -> None:  # fmt: skip
     """Cut the order into steps; a type with whole-type work gets a prologue step where its component begins."""
     count = state[NODES]
@@ -432,8 +435,8 @@ def describe(
 
 def place(
     code: Ints, rows: Ints, state: Ints, start_of: Ints, nodes: Ints, local_of: Ints, node_type: Ints, component: Ints,
-    order: Ints, rank: Ints, record_of: Ints, records: Ints, block_of: Ints, first_block: Ints, lists: Ints, offset:
-    Ints, gradient_offset: Ints, need: Ints, assign: bool, autobatch: bool,
+    order: Ints, rank: Ints, record_of: Ints, records: Ints, block_of: Ints, first_block: Ints, lists: Ints,
+    offset: Ints, gradient_offset: Ints, need: Ints, assign: bool, autobatch: bool,
 ) -> None:  # fmt: skip
     """Give every result its row in the arena, and fill the row lists of results, operands and payload.
 

@@ -46,6 +46,8 @@ class Planner:
         self.mark = [0]
         self.starts: list[int] = []
         self.waiting: list[int] = []
+        # The signature table as lists, and how many signatures they know.
+        self.known, self.rows, self.entries = 0, [0], [0]
 
     def _walk(self) -> None:
         code = self.graph.code
@@ -55,19 +57,16 @@ class Planner:
             (self.local_of, 0), (self.mark, 0), (self.starts, 0), (self.waiting, 0),
         ):  # fmt: skip
             column.extend([fill] * grown)
-        self.rows = signatures.rows.tolist()
+        if len(signatures) != self.known:
+            self.known, self.rows, self.entries = (
+                len(signatures),
+                signatures.rows.tolist(),
+                signatures.entries.tolist(),
+            )
         p.walk(
-            code,
-            len(code),
-            self.rows,
-            self.state,
-            self.offset,
-            self.start_of,
-            self.local_of,
-            self.mark,
-            self.starts,
-            self.waiting,
-        )
+            code, len(code), self.rows, self.state, self.offset, self.start_of, self.local_of, self.mark, self.need,
+            self.starts, self.waiting,
+        )  # fmt: skip
 
     def forward(self, targets: Sequence[int]) -> Plan:
         """Plan the values that the targets need and that have no value."""
@@ -105,22 +104,13 @@ class Planner:
 
     def _plan(self, targets: Sequence[int], assign: bool, full: bool) -> Plan:
         state, code, rows = self.state, self.graph.code, self.rows
-        entries = signatures.entries.tolist()
+        entries = self.entries
         candidates = (self.waiting, state[p.WAITING]) if assign else (self.starts, state[p.STARTS])
         nodes = [0] * candidates[1]
         count = p.select(
-            targets,
-            len(targets),
-            not assign,
-            code,
-            rows,
-            state,
-            self.offset,
-            self.start_of,
-            *candidates,
-            self.mark,
-            nodes,
-        )
+            targets, len(targets), not assign, code, rows, state, self.offset, self.start_of, *candidates, self.mark,
+            self.need, nodes,
+        )  # fmt: skip
         if state[p.BROKEN]:
             raise StaleExpression(
                 f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint "
@@ -131,8 +121,8 @@ class Planner:
         type_signature, type_count = [0] * kinds, [0] * kinds
         producers, component = [0] * (min(kinds, p.MAX_TYPES) * p.WORDS), [0] * kinds
         p.classify(
-            code, rows, entries, state, self.start_of, nodes, self.local_of, type_of, node_type,
-            type_signature, type_count, producers, self.need, full,
+            code, rows, entries, state, self.start_of, nodes, self.local_of, type_of, node_type, type_signature,
+            type_count, producers, self.need, full,
         )  # fmt: skip
         types = state[p.TYPES]
         autobatch = self.graph.autobatch
@@ -140,37 +130,14 @@ class Planner:
         level, key, order, rank = ([0] * count for _ in range(4))
         buckets = [0] * (count + 2 * types + 2)
         p.arrange(
-            code,
-            rows,
-            state,
-            self.start_of,
-            nodes,
-            self.local_of,
-            node_type,
-            component,
-            found,
-            level,
-            key,
-            order,
-            buckets,
-            autobatch,
-        )
+            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, found, level, key, order,
+            buckets, autobatch,
+        )  # fmt: skip
         steps = [0] * (p.STEP * (2 * count + types))
         p.schedule(
-            rows,
-            state,
-            node_type,
-            type_signature,
-            type_count,
-            component,
-            key,
-            order,
-            rank,
-            [0] * types,
-            steps,
-            buckets,
-            autobatch,
-        )
+            rows, state, node_type, type_signature, type_count, component, key, order, rank, [0] * types, steps,
+            buckets, autobatch,
+        )  # fmt: skip
         record_of, first_block = [0] * types, [0] * types
         records = [0] * state[p.TYPES_SIZE]
         block_of = [0] * state[p.TYPES_SIZE]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+
 from weft_core.extend import Execution
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend, NumpyExecution

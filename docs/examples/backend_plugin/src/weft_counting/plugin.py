@@ -1,4 +1,4 @@
-"""What the entry point names. It is loaded whenever Weft looks for backends, so the backend is imported only in `make`."""
+"""What the entry point names. Weft loads it whenever it looks for backends, so only `make` imports the backend."""
 
 from __future__ import annotations
 

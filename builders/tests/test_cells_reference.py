@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from weft_builders import CompactVanillaLSTMBuilder, GRUBuilder, RecurrentBuilder, SimpleRNNBuilder, VanillaLSTMBuilder
+from weft_core.collection import ParameterCollection
 from weft_core.graph import renew_cg
 from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputVector
 from weft_core.ops.list_reductions import esum
 from weft_core.ops.reductions import sum_elems
-from weft_core.parameters import ParameterCollection
 
 REFERENCE = np.load(Path(__file__).with_name("ref_cells.npz"))
 BUILDERS = [SimpleRNNBuilder, GRUBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from weft_builders import BiRNNBuilder, GRUBuilder, LSTMBuilder, SimpleRNNBuilder
+from weft_core.collection import ParameterCollection
 from weft_core.graph import renew_cg, reset_random_seed
 from weft_core.ops.inputs import inputTensor, inputVector
 from weft_core.ops.reductions import sum_elems
-from weft_core.parameters import ParameterCollection
 
 XS = np.random.default_rng(0).normal(size=(3, 5))
 

@@ -15,6 +15,7 @@ from weft_builders import (
     SimpleRNNBuilder,
     VanillaLSTMBuilder,
 )
+from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError, StaleExpression, WeftError
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph, current, renew_cg
@@ -22,7 +23,6 @@ from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputTensor, inputVector
 from weft_core.ops.list_reductions import esum
 from weft_core.ops.reductions import sum_batches, sum_elems
-from weft_core.parameters import ParameterCollection
 from weft_core.signature import signatures
 
 KINDS = [SimpleRNNBuilder, GRUBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from weft_builders import Cell
+from weft_core.collection import ParameterCollection
 from weft_core.errors import WeftError
 from weft_core.expression import Expression
 from weft_core.graph import current, renew_cg
 from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputVector
 from weft_core.ops.noise import dropout
-from weft_core.parameters import ParameterCollection
 
 
 def test_a_cell_appends_the_instructions_of_its_function() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from weft_builders import ChildSumTreeLSTMBuilder, NaryTreeLSTMBuilder, TreeState
+from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import current, renew_cg
@@ -14,7 +15,6 @@ from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputVector
 from weft_core.ops.list_reductions import esum
 from weft_core.ops.reductions import sum_elems
-from weft_core.parameters import ParameterCollection
 
 INPUT, H = 3, 4
 WORDS = np.random.default_rng(0).normal(size=(8, INPUT))

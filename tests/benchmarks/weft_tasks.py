@@ -14,41 +14,14 @@ import programs
 from examples import load
 
 import weft as dy
+from weft_builders import cells
 
 MODES = ("vanilla", "compact", "vanilla-single", "compact-single", "cells", "gates", "fused")
 MODES += tuple(f"{mode}-unbatched" for mode in MODES)
 BUILDERS = {"vanilla": "VanillaLSTMBuilder", "compact": "CompactVanillaLSTMBuilder"}
 
 
-kept_memory = dy.gated(
-    "benchmark_kept_memory",
-    gates="f",
-    states="c",
-    results="kept",
-    forward="""
-        f = logistic(f)
-        kept = f * c""",
-    backward="""
-        df = dkept * c * f * (1 - f)
-        dc = dkept * f""",
-)
-leaf_unit = dy.gated(
-    "benchmark_leaf",
-    gates="i o u",
-    results="h c",
-    forward="""
-        i = logistic(i)
-        o = logistic(o)
-        u = tanh(u)
-        c = i * u
-        h = o * tanh(c)""",
-    backward="""
-        t = tanh(c)
-        total = dc + dh * o * (1 - t * t)
-        di = total * u * i * (1 - i)
-        do = dh * t * o * (1 - o)
-        du = total * i * (1 - u * u)""",
-)
+# The inner node with both forget gates' results as states: no sum in between.
 inner_unit = dy.gated(
     "benchmark_inner",
     gates="i o u",
@@ -78,7 +51,7 @@ class CellTree(programs.TreeClassifier):
         super().create()
         self.leaf_weight, self.inner_weight = self.parameter("leaf"), self.parameter("inner")
         self.bias = self.parameter("bias")
-        self.leaf_cell = dy.Cell(lambda word: leaf_unit([(self.leaf_weight, word)], self.bias))
+        self.leaf_cell = dy.Cell(lambda word: cells.tree_leaf([(self.leaf_weight, word)], self.bias))
         self.inner_cell = dy.Cell(self.compose)
 
     def leaf(self, word: Any) -> tuple[Any, Any]:
@@ -92,8 +65,8 @@ class CellTree(programs.TreeClassifier):
     def compose(self, left_h: Any, left_c: Any, right_h: Any, right_c: Any) -> tuple[Any, ...]:
         both = dy.concatenate([left_h, right_h])
         reads = (both, both) if self.data.task == "nary" else (left_h, right_h)
-        (left,) = kept_memory([(self.forget_left, reads[0])], self.forget_bias, [left_c])
-        (right,) = kept_memory([(self.forget_right, reads[1])], self.forget_bias, [right_c])
+        (left,) = cells.child_memory([(self.forget_left, reads[0])], self.forget_bias, [left_c])
+        (right,) = cells.child_memory([(self.forget_right, reads[1])], self.forget_bias, [right_c])
         return inner_unit([(self.inner_weight, both)], self.bias, [left, right])
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
 from weft_core.ops.structure import concatenate
-from weft_core.parameters import ParameterCollection
 
 from .recurrent import RecurrentBuilder
 from .state import RNNState

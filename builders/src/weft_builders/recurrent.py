@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph, current
@@ -15,7 +16,7 @@ from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputTensor
 from weft_core.ops.noise import dropout
 from weft_core.ops.structure import reshape
-from weft_core.parameters import ParameterCollection, Parameters
+from weft_core.parameters import Parameters
 from weft_core.planner import ZERO_FLOATS
 from weft_core.shape import Shape, shape_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
-from weft_core.parameters import ParameterCollection
 
 from . import cells
 from .recurrent import RecurrentBuilder

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import current
 from weft_core.ops.list_reductions import esum
-from weft_core.parameters import ParameterCollection, Parameters
+from weft_core.parameters import Parameters
 from weft_core.shape import shape_of
 
 from . import cells

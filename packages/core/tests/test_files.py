@@ -15,6 +15,7 @@ import pytest
 
 import weft_core
 from weft_core import files
+from weft_core.collection import ParameterCollection
 from weft_core.files import (
     ParameterFileError,
     load_arrays,
@@ -23,7 +24,6 @@ from weft_core.files import (
     save_arrays,
     save_parameters,
 )
-from weft_core.parameters import ParameterCollection
 
 
 def make_model(shift: float = 0.0) -> ParameterCollection:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weft_core.collection import ParameterCollection
 from weft_core.graph import settings
 from weft_core.initializers import (
     ConstInitializer,
@@ -26,7 +27,6 @@ from weft_core.initializers import (
     UnknownInitializer,
     generator,
 )
-from weft_core.parameters import ParameterCollection
 from weft_core.store import Floats
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend
@@ -30,7 +31,6 @@ from weft_core.ops import selection as sel
 from weft_core.ops import softmax as sof
 from weft_core.ops import structure as struc
 from weft_core.ops.inputs import InputExpression, inputTensor
-from weft_core.parameters import ParameterCollection
 
 Floats = NDArray[np.float64]
 Dims = tuple[int, ...]

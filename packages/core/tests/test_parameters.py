@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weft_core.collection import Model, ParameterCollection, ParameterNameError
 from weft_core.errors import GradientError, ShapeError, StaleExpression
 from weft_core.graph import ComputationGraph
 from weft_core.initializers import NumpyInitializer, UnknownInitializer
 from weft_core.parameters import (
     LookupParameters,
-    Model,
-    ParameterCollection,
-    ParameterNameError,
     Parameters,
 )
 from weft_core.store import BLOCK, DenseSlot, LookupTable, addresses, owner, parameter_arrays

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weft_core.parameters import ParameterCollection
+from weft_core.collection import ParameterCollection
 from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
 
 REFERENCE = np.load(Path(__file__).with_name("ref_trainers.npz"))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from weft_core.collection import ParameterCollection
 from weft_core.files import ParameterFileError, load_arrays
-from weft_core.parameters import ParameterCollection
 from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from weft_core.backend import Backend, Execution
 
-from .blas import blas_info, limit_threads
+from . import catalogue
+from .blas import limit_threads
 from .machine import NumbaExecution
 from .update import apply_rule, squared_norm
 
@@ -21,6 +22,8 @@ class NumbaBackend(Backend):
 
     name = "numba"
     capabilities = frozenset({"compiled", "custom-elementwise", "custom-gated"})
+    # Importing the catalogue registers the kernels.
+    kernel_files = catalogue.__all__
 
     def __init__(self) -> None:
         limit_threads(1)
@@ -44,6 +47,3 @@ class NumbaBackend(Backend):
 
     def set_threads(self, threads: int) -> None:
         limit_threads(threads)
-
-    def info(self) -> dict[str, str]:
-        return {f"BLAS {b['name']}": f"{b['version']}, {b['threads']} thread(s)" for b in blas_info()}

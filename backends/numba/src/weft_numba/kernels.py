@@ -98,8 +98,6 @@ class KernelTable:
 
     def prepare(self, count: int) -> None:
         """Forward phases, settings and tables for the first `count` signatures."""
-        from . import catalogue  # noqa: F401  registers the kernels; here, as kernels import this module
-
         with self._lock:
             if count > len(self.rows):
                 grown = np.zeros((2 * count, r.KERNEL_COLUMNS), np.int64)

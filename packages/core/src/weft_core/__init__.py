@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from .backend import BackendEntry, backends
+from .collection import Model, ParameterCollection
 from .elementwise import elementwise
 from .errors import (
     BackendError,
@@ -144,9 +145,8 @@ from .ops.selection import (
 )
 from .ops.softmax import constrained_softmax, log_softmax, softmax, sparsemax
 from .ops.structure import concatenate, concatenate_cols, concatenate_to_batch, reshape, transpose
-from .parameters import LookupParameters, ParameterCollection, Parameters
+from .parameters import LookupParameters, Parameters
 
-Model = ParameterCollection
 zeroes = zeros
 
 __all__ = [

@@ -109,10 +109,6 @@ class Backend(ABC):
     def set_threads(self, threads: int) -> None:
         """Use up to this many threads; a backend may know only one."""
 
-    def info(self) -> dict[str, str]:
-        """Lines for `weft info`."""
-        return {}
-
 
 @dataclass(frozen=True)
 class BackendEntry:

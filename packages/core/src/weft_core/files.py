@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
+from .collection import ParameterCollection
 from .errors import WeftError
-from .parameters import ParameterCollection, StoredParameter
+from .parameters import StoredParameter
 
 PathLike: TypeAlias = str | os.PathLike[str]
 

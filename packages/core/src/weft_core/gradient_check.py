@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .collection import ParameterCollection
 from .errors import WeftError
 from .expression import Expression
 from .graph import ComputationGraph
 from .numpy_backend import NumpyBackend
-from .parameters import LookupParameters, ParameterCollection, Parameters
+from .parameters import LookupParameters, Parameters
 from .store import owner, parameter_arrays
 
 

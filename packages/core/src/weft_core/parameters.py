@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import GradientError, IndexValueError, ShapeError, WeftError
+from .errors import GradientError, IndexValueError, ShapeError
 from .expression import Expression, shaped
 from .graph import current
-from .initializers import Init, InitializerError, NumpyInitializer, as_initializer, real_array
+from .initializers import real_array
 from .ops.inputs import LookupExpression, lookup, lookup_batch, lookup_operation
-from .shape import Shape, as_dims, shape_of
-from .store import DenseSlot, Floats, LookupTable, ParameterStore, aligned_zeros, parameter_arrays
-
-
-class ParameterNameError(WeftError, RuntimeError, ValueError):
-    """A name that would make two parameters' full names ambiguous."""
+from .shape import Shape
+from .store import DenseSlot, Floats, LookupTable, ParameterStore, parameter_arrays
 
 
 class TableShape(Shape):
@@ -330,182 +326,3 @@ class LookupParameters(StoredParameter):
 
     def _rows(self, rows: Iterable[int]) -> list[int]:
         return [self._row(row) for row in rows]
-
-
-class ParameterCollection:
-    """Parameters under names; subcollections share the memory of their root, whose names they extend.
-
-    `/` is the root, `/encoder/` a subcollection, `/encoder/W` a parameter. The second use of a name gets the
-    suffix `_1`, and so on; without a name, the number alone: `/_0`, `/_1`. `parent` makes an unnamed
-    subcollection, like `add_subcollection()`.
-    """
-
-    def __init__(self, parent: ParameterCollection | None = None) -> None:
-        if parent is None:
-            self._join(None, "/", ParameterStore())
-        elif isinstance(parent, ParameterCollection):
-            with parent.store.lock:
-                self._join(parent, parent._claim("", parent._collections) + "/", parent.store)
-        else:
-            raise TypeError(f"the parent must be a ParameterCollection, got {type(parent).__name__}")
-
-    def _join(self, parent: ParameterCollection | None, name: str, store: ParameterStore) -> None:
-        self._parent = parent
-        self._name = name
-        self.store = store
-        self._parameters: list[Parameters] = []
-        self._lookups: list[LookupParameters] = []
-        # How often each name was used, by parameters and by subcollections.
-        self._names: dict[str, int] = {}
-        self._collections: dict[str, int] = {}
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._name} of {self.parameter_count()} numbers>"
-
-    def __getstate__(self) -> Any:
-        raise TypeError("a parameter collection cannot be pickled or copied; save it with save_parameters()")
-
-    def add_parameters(
-        self,
-        dim: int | Sequence[int],
-        init: Init = None,
-        name: str = "",
-        device: str = "",
-        scale: float = 1.0,
-        mean: float = 0.0,
-        std: float = 1.0,
-    ) -> Parameters:
-        """A new parameter of dims `dim`.
-
-        `init`: None or 'glorot', 'he', 'uniform' (U(-scale, scale)), 'normal' (N(mean, std^2)), 'identity',
-        'saxe', a number, an initializer object, or an array, whose shape then replaces `dim`.
-        Raises `ShapeError` for bad dims, `UnknownInitializer` and `ParameterNameError`; the collection is
-        then as before.
-        """
-        check_name(name)
-        if isinstance(init, np.ndarray):
-            return self.parameters_from_numpy(init, name)
-        shape = shape_of(as_dims(dim))
-        values = np.zeros(shape.size, np.float32)
-        as_initializer(init, last_of(shape.dims), scale, mean, std).fill(values, shape.dims)
-        return self._add_dense(values, shape.dims, name)
-
-    def add_lookup_parameters(
-        self,
-        dim: int | Sequence[int],
-        init: Init = None,
-        name: str = "",
-        device: str = "",
-        scale: float = 1.0,
-        mean: float = 0.0,
-        std: float = 1.0,
-    ) -> LookupParameters:
-        """A new look-up table of dims `dim = (rows, row dims...)`; an int n means `(n, 1)`.
-
-        `init` as in `add_parameters`; an array has the row first. Glorot counts the rows, as in DyNet: give
-        `GlorotInitializer(is_lookup=True)` to leave them out. Errors as in `add_parameters`.
-        """
-        check_name(name)
-        if isinstance(init, np.ndarray):
-            return self.lookup_parameters_from_numpy(init, name)
-        if isinstance(init, NumpyInitializer):
-            raise InitializerError(
-                "a look-up table takes no NumpyInitializer, rows first or last would be a guess; give the array itself"
-            )
-        dims = as_dims(dim)
-        if not dims:
-            raise ShapeError("a look-up table needs dims (rows, row dims...), got ()")
-        if not isinstance(dim, Iterable):
-            dims = (*dims, 1)
-        shape = shape_of((*dims[1:], dims[0]))
-        values = aligned_zeros(shape.size)
-        as_initializer(init, last_of(dims), scale, mean, std).fill(values, shape.dims)
-        return self._add_table(values.reshape(dims[0], -1), dims[1:], name)
-
-    def parameters_from_numpy(self, array: ArrayLike, name: str = "", device: str = "") -> Parameters:
-        """A new parameter with the shape and values of an array."""
-        check_name(name)
-        values = real_array(array, "parameters_from_numpy")
-        dims = shape_of(values.shape).dims
-        return self._add_dense(values.ravel(order="F").astype(np.float32), dims, name)
-
-    def lookup_parameters_from_numpy(self, array: ArrayLike, name: str = "", device: str = "") -> LookupParameters:
-        """A new look-up table with row i = `array[i]`."""
-        check_name(name)
-        rows = real_array(array, "lookup_parameters_from_numpy")
-        if rows.ndim == 0:
-            raise ShapeError("lookup_parameters_from_numpy needs an array with a first axis of rows, got a number")
-        dims = shape_of((*rows.shape[1:], rows.shape[0])).dims
-        values = aligned_zeros(rows.size)
-        values.reshape(dims, order="F")[...] = np.moveaxis(rows, 0, -1)
-        return self._add_table(values.reshape(len(rows), -1), dims[:-1], name)
-
-    def add_subcollection(self, name: str | None = None) -> ParameterCollection:
-        """A new collection inside this one; its parameters are also parameters of this one."""
-        check_name(name or "")
-        child = ParameterCollection.__new__(ParameterCollection)
-        with self.store.lock:
-            child._join(self, self._claim(name or "", self._collections) + "/", self.store)
-        return child
-
-    def name(self) -> str:
-        """Full name; ends with `/`."""
-        return self._name
-
-    def parameters_list(self) -> list[Parameters]:
-        """All parameters, those of subcollections included, in order of creation; always the same objects."""
-        return list(self._parameters)
-
-    def lookup_parameters_list(self) -> list[LookupParameters]:
-        """All look-up tables, those of subcollections included, as `parameters_list` gives parameters."""
-        return list(self._lookups)
-
-    def parameter_count(self) -> int:
-        """How many numbers the parameters and look-up tables hold."""
-        return sum(p.shape.size for p in (*self._parameters, *self._lookups))
-
-    def _claim(self, name: str, used: dict[str, int]) -> str:
-        """The full name of the next member called `name`."""
-        count = used.get(name, 0)
-        used[name] = count + 1
-        return self._name + (f"{name}_{count}" if count or not name else name)
-
-    def _add_dense(self, values: Floats, dims: tuple[int, ...], name: str) -> Parameters:
-        with self.store.lock:
-            slot = self.store.add_dense(values)
-            parameter = Parameters(self.store, slot, self._claim(name, self._names), dims)
-            for collection in self._with_ancestors():
-                collection._parameters.append(parameter)
-        return parameter
-
-    def _add_table(self, values: Floats, row_dims: tuple[int, ...], name: str) -> LookupParameters:
-        with self.store.lock:
-            slot = self.store.add_table(values)
-            table = LookupParameters(self.store, slot, self._claim(name, self._names), row_dims)
-            for collection in self._with_ancestors():
-                collection._lookups.append(table)
-        return table
-
-    def _with_ancestors(self) -> Iterator[ParameterCollection]:
-        collection: ParameterCollection | None = self
-        while collection is not None:
-            yield collection
-            collection = collection._parent
-
-
-Model = ParameterCollection
-
-
-def check_name(name: str) -> None:
-    """Raises `ParameterNameError` for a name with `/` or `_`, which separate the parts of full names."""
-    if not isinstance(name, str):
-        raise TypeError(f"a name must be a str, got {type(name).__name__}")
-    if "/" in name or "_" in name:
-        raise ParameterNameError(
-            f"the name {name!r} contains '/' or '_', which separate collections and number equal names; use '-' instead"
-        )
-
-
-def last_of(dims: tuple[int, ...]) -> int:
-    """The last of the dims as given; a number counts as a vector of one."""
-    return dims[-1] if dims else 1

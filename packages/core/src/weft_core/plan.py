@@ -103,7 +103,8 @@ def select(
     """Collect into `nodes`, in order of position, the candidates that the targets need. Returns how many.
 
     Forward: candidates are the waiting instructions. `everything`: all instructions, also those that have values (for
-    backward); those outside of the plan then have no gradient. Sets `state[BROKEN]` to the position of an instruction that uses a reverted value, else to 0.
+    backward); those outside of the plan then have no gradient. Sets `state[BROKEN]` to the position of an instruction
+    that uses a reverted value, else to 0.
     """
     state[BROKEN] = 0
     newest = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weft_core.parameters import ParameterCollection
+from weft_core.collection import ParameterCollection
 from weft_core.rules import UpdateRule
 
 from .trainer import Trainer

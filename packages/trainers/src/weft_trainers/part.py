@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft_core.parameters import ParameterCollection
+from weft_core.collection import ParameterCollection
 from weft_core.store import DenseSlot, LookupTable, ParameterStore, owner
 
 

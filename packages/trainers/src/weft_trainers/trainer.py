@@ -7,10 +7,10 @@ import sys
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from weft_core.collection import ParameterCollection
 from weft_core.errors import WeftError
 from weft_core.files import PathLike
 from weft_core.graph import settings
-from weft_core.parameters import ParameterCollection
 from weft_core.rules import RuleState, UpdateRule
 from weft_core.store import ParameterStore
 

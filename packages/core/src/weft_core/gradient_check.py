@@ -36,7 +36,7 @@ def check_gradient(
     parameters: ParameterCollection | Sequence[Parameters | LookupParameters],
     *,
     tolerance: float = 1e-4,
-    step: float = 1e-3,
+    step: float = 1e-4,
     samples: int = 20,
 ) -> GradientCheck:
     """Check the gradient of a scalar with respect to parameters; `function` builds it in the current graph.

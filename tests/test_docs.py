@@ -126,7 +126,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 SMALL = {
     "xor.py": ("--epochs", "60"),
-    "sentiment_tree.py": ("--trees", "100", "--epochs", "3"),
+    "sentiment_tree.py": ("--trees", "1000", "--epochs", "5"),
     "language_model.py": ("--characters", "3000", "--epochs", "2"),
 }
 

@@ -1,0 +1,144 @@
+"""Life of a graph: current graphs, stale handles, marks, mixing, setting inputs, one thread beside another."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import weft_core as dy
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend() -> None:
+    dy.init(backend="numpy", seed=1)
+
+
+def test_renewing_makes_every_use_of_an_old_expression_an_error() -> None:
+    x = dy.inputVector([1.0, 2.0])
+    y = dy.tanh(x)
+    dy.renew_cg()
+    fresh = dy.inputVector([1.0, 2.0])
+    uses = [
+        lambda: y.value(),
+        lambda: y.npvalue(),
+        lambda: y.dim(),
+        lambda: y.forward(),
+        lambda: y.gradient(),
+        lambda: dy.tanh(y),
+        lambda: y + 1.0,
+        lambda: y + fresh,
+        lambda: fresh + y,
+        lambda: -y,
+        lambda: y[0],
+        lambda: dy.esum([fresh, y]),
+        lambda: dy.concatenate([y, fresh]),
+    ]
+    for use in uses:
+        with pytest.raises(dy.StaleExpression, match="renewed or left"):
+            use()
+    assert fresh.value() == [1.0, 2.0]
+
+
+def test_a_graph_of_a_block_leaves_the_one_around_it_alone() -> None:
+    outer = dy.inputVector([1.0])
+    with dy.ComputationGraph() as graph:
+        inner = dy.inputVector([2.0]) + 3.0
+        assert dy.cg() is graph
+        assert inner.value() == 5.0
+        with pytest.raises(dy.WeftError, match="two computation graphs"):
+            _ = inner + outer
+    assert (outer + 1.0).value() == 2.0
+    with pytest.raises(dy.StaleExpression):
+        inner.value()
+
+
+def test_revert_drops_what_came_after_the_mark() -> None:
+    x = dy.inputVector([1.0, 2.0])
+    kept = dy.square(x)
+    dy.cg_checkpoint()
+    dropped = dy.tanh(kept)
+    dropped.value()
+    dy.cg_revert()
+    with pytest.raises(dy.StaleExpression, match="reverted"):
+        dropped.value()
+    later = kept + 1.0
+    assert later.value() == [2.0, 5.0]
+    with pytest.raises(dy.StaleExpression, match="reverted"):
+        (dropped + later).value()
+    dy.cg_revert()
+    assert later.value() == [2.0, 5.0]
+
+
+def test_set_computes_again_and_other_lengths_are_refused() -> None:
+    x = dy.vecInput(2)
+    y = dy.sum_elems(dy.square(x))
+    assert y.value() == 0.0
+    x.set([3.0, 4.0])
+    assert y.value() == 25.0
+    with pytest.raises(dy.ShapeError, match=r"shape \{2\} needs 2 numbers, got 3"):
+        x.set([1.0, 2.0, 3.0])
+    assert y.value() == 25.0
+
+
+def test_look_ups_and_picks_can_be_set() -> None:
+    table = dy.ParameterCollection().add_lookup_parameters((3, 2), init=np.arange(6.0).reshape(3, 2))
+    row = dy.lookup(table, 0)
+    picked = dy.pick(row, 1)
+    assert picked.value() == 1.0
+    row.set(2)
+    assert picked.value() == 5.0
+    picked.set_index(0)
+    assert picked.value() == 4.0
+    with pytest.raises(IndexError, match="index 3 is outside"):
+        row.set(3)
+
+
+def test_recalculation_draws_anew_and_caching_does_not() -> None:
+    x = dy.dropout(dy.ones(64), 0.5)
+    first = x.npvalue()
+    np.testing.assert_array_equal(x.npvalue(), first)
+    assert (x.npvalue(recalculate=True) != first).any()
+
+
+def test_backward_starts_from_one_number() -> None:
+    x = dy.inputVector([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"starts from one number, this expression has shape \{2\}"):
+        x.backward()
+    with pytest.raises(ValueError, match="exactly one element"):
+        x.scalar_value()
+    with pytest.raises(dy.GradientError, match="call backward"):
+        x.gradient()
+
+
+def test_numbers_and_arrays_are_told_apart() -> None:
+    x = dy.inputVector([1.0, 2.0])
+    assert (x * np.float32(2.0)).value() == [2.0, 4.0]
+    assert (np.int64(3) - x).value() == [2.0, 1.0]
+    with pytest.raises(TypeError, match="use inputTensor for arrays"):
+        _ = x + [1.0, 2.0]
+    with pytest.raises(TypeError, match="operands must be expressions, got NoneType"):
+        dy.tanh(None)
+
+
+def test_every_thread_has_a_graph_of_its_own() -> None:
+    mine = dy.inputVector([1.0])
+    seen: list[float] = []
+
+    def other() -> None:
+        dy.renew_cg()
+        seen.append((dy.inputVector([5.0]) * 2.0).value())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [10.0]
+    assert (mine + 1.0).value() == 2.0
+
+
+def test_seeds_are_checked() -> None:
+    with pytest.raises(TypeError, match="must be an int"):
+        dy.reset_random_seed("7")  # type: ignore[arg-type]
+    with pytest.raises(OverflowError, match="got -1"):
+        dy.reset_random_seed(-1)

@@ -78,7 +78,7 @@ def test_a_broken_plugin_is_an_absent_backend_and_the_others_work(found: dict[st
 
 def test_another_major_version_is_refused(found: dict[str, Any]) -> None:
     found["future"] = Plugin(BackendEntry("future", FutureBackend))
-    with pytest.raises(dy.BackendError, match="speaks version .* install releases with the same major version"):
+    with pytest.raises(dy.BackendError, match=r"speaks version .* install releases with the same major version"):
         load_backend("future")
 
 
@@ -92,3 +92,11 @@ def test_the_environment_chooses(found: dict[str, Any], monkeypatch: pytest.Monk
     monkeypatch.setenv("WEFT_BACKEND", "none")
     with pytest.raises(dy.BackendError, match="no backend 'none'"):
         default_backend()
+
+
+def test_threads_that_a_backend_does_not_have_are_refused() -> None:
+    dy.init(backend="numpy", threads=1)
+    with pytest.raises(dy.BackendError, match="runs on one thread, 3 were asked for"):
+        dy.init(threads=3)
+    with pytest.raises(dy.WeftError, match="at least 1"):
+        dy.init(threads=0)

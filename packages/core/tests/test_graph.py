@@ -117,7 +117,7 @@ def test_numbers_and_arrays_are_told_apart() -> None:
     assert (x * np.float32(2.0)).value() == [2.0, 4.0]
     assert (np.int64(3) - x).value() == [2.0, 1.0]
     with pytest.raises(TypeError, match="use inputTensor for arrays"):
-        _ = x + [1.0, 2.0]
+        _ = x + np.array([1.0, 2.0])
     with pytest.raises(TypeError, match="operands must be expressions, got NoneType"):
         dy.tanh(None)
 

@@ -41,10 +41,10 @@ def check_gradient(
 ) -> GradientCheck:
     """Check the gradient of a scalar with respect to parameters; `function` builds it in the current graph.
 
-    The active backend computes the gradient g; the float64 reference computes n = (f(w + step) - f(w - step)) / 2
-    step for up to
-    `samples` elements of each parameter; the error is |g - n| / max(1, |g|, |n|). Gradients stored before the call
-    are kept.
+    The active backend computes the gradient g, the float64 reference the difference n, for up to `samples` elements of
+    each parameter; gradients stored before the call are kept.
+
+        n = (f(w + step) - f(w - step)) / (2 step),  error = |g - n| / max(1, |g|, |n|)
 
     Raises `WrongGradient` naming parameter and element when the largest error exceeds `tolerance`.
     """

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from . import plan as p
 from .backend import Backend, BackendEntry, Execution, hookimpl
+from .errors import BackendError
 from .graph import settings
 from .operation import Array, Call
 from .planner import ZERO_FLOATS, Plan, Planner
@@ -51,7 +52,12 @@ class NumpyBackend(Backend):
         return float(np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts)))
 
     def set_threads(self, threads: int) -> None:
-        """Nothing to do: NumPy's BLAS has its own rule."""
+        """One thread is what there is; raises `BackendError` for more."""
+        if threads != 1:
+            raise BackendError(
+                f"the NumPy backend runs on one thread, {threads} were asked for; "
+                "choose the Numba backend, or set the variables of NumPy's BLAS"
+            )
 
 
 class NumpyExecution(Execution):

@@ -43,6 +43,3 @@ class CountingBackend(NumpyBackend):
 
     def execution(self, graph: ComputationGraph) -> Execution:
         return CountingExecution(graph, self.dtype, self.total)
-
-    def info(self) -> dict[str, str]:
-        return {name: str(count) for name, count in sorted(self.total.items())}

@@ -36,6 +36,14 @@ class DynetProgram(Program):
     def forward(self, loss: Any) -> float:
         return float(loss.value())
 
+    def forward_again(self, loss: Any) -> bool:
+        graph = getattr(loss, "graph", None)
+        if graph is None:
+            return False
+        graph.invalidate()
+        loss.value()
+        return True
+
     def backward(self, loss: Any) -> None:
         loss.backward()
 

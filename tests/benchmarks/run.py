@@ -101,7 +101,7 @@ def compare(task: str, batch: int, peers: dict[str, str], options: argparse.Name
             repeated[line].append(measure(peers[line.peer], line, task, batch, options))
     results = [_median(repetitions) for repetitions in repeated.values()]
     print(f"\n{task}, {batch} example{'s' if batch > 1 else ''} a graph")
-    print(f"  {'':36}{UNIT[task]:>10}{'GF/s':>7}{'loss':>12}   build forward backward update  us per unit")
+    print(f"  {'':36}{UNIT[task]:>10}{'GF/s':>7}{'loss':>12}   build   plan forward backward update  us per unit")
     for result in results:
         print(_line(result))
     print(_verdict(results), flush=True)
@@ -128,7 +128,8 @@ def _line(result: Result) -> str:
     split = result["split_us"]
     return (
         f"{name}{result['units_per_s']:10,.0f}{result['gflops']:7.1f}{result['loss_total']:12.3f}"
-        f"{split['build']:8.1f}{split['forward']:8.1f}{split['backward']:9.1f}{split['update']:7.1f}"
+        f"{split['build']:8.1f}{result['planning_us']:7.1f}{split['forward'] - result['planning_us']:8.1f}"
+        f"{split['backward']:9.1f}{split['update']:7.1f}"
         f"{'' if result['repeatable'] else '  loss differs between repetitions'}"
     )
 

@@ -104,6 +104,14 @@ from .ops.losses import (
     squared_distance,
     squared_norm,
 )
+from .ops.lstm import (
+    vanilla_lstm_c,
+    vanilla_lstm_gates,
+    vanilla_lstm_gates_concat,
+    vanilla_lstm_gates_dropout,
+    vanilla_lstm_gates_dropout_concat,
+    vanilla_lstm_h,
+)
 from .ops.noise import (
     block_dropout,
     dropout,
@@ -301,6 +309,12 @@ __all__ = [
     "tan",
     "tanh",
     "transpose",
+    "vanilla_lstm_c",
+    "vanilla_lstm_gates",
+    "vanilla_lstm_gates_concat",
+    "vanilla_lstm_gates_dropout",
+    "vanilla_lstm_gates_dropout_concat",
+    "vanilla_lstm_h",
     "values",
     "vecInput",
     "zeroes",

@@ -1,7 +1,8 @@
-"""Gated cells of the kit itself: one gate or four, one or two results, with states and settings."""
+"""Gated cells of the kit: one gate or four, one or two results, states and settings; and the LSTM primitives."""
 
 from __future__ import annotations
 
+import weft_core as w
 from weft_core import Expression, gated
 from weft_core.graph import current
 from weft_core.shape import shape_of
@@ -69,7 +70,40 @@ def _first_step(i: Instance, x: Expression) -> tuple[Expression, ...]:
     return lstm_step(i, x, zero_state(3, x.shape.batch), zero_state(3, x.shape.batch))
 
 
+def _gate_parameters(i: Instance, inputs: int = 2, hidden: int = 3) -> tuple[Expression, Expression, Expression]:
+    return i.parameter("W", 4 * hidden, inputs), i.parameter("U", 4 * hidden, hidden), i.parameter("b", 4 * hidden)
+
+
+PRIMITIVES: list[Case] = [
+    Case("vanilla_lstm_gates", lambda i, x, h: w.vanilla_lstm_gates(x, h, *_gate_parameters(i)), ((2,), (3,))),
+    Case(
+        "vanilla_lstm_gates-wide",
+        lambda i, a: w.vanilla_lstm_gates(a, a, *_gate_parameters(i, 37, 37)),
+        ((37,),),
+        tolerance=2e-5,
+    ),
+    Case(
+        "vanilla_lstm_gates_concat",
+        lambda i, x, y, h: w.vanilla_lstm_gates_concat([x, y], h, *_gate_parameters(i)),
+        ((1,), (1,), (3,)),
+    ),
+    Case(
+        "vanilla_lstm_gates_dropout",
+        lambda i, x, h, p, q: w.vanilla_lstm_gates_dropout(x, h, *_gate_parameters(i), p, q),
+        ((2,), (3,), (2,), (3,)),
+    ),
+    Case(
+        "vanilla_lstm_gates_dropout_concat",
+        lambda i, x, y, h, p, q: w.vanilla_lstm_gates_dropout_concat([x, y], h, *_gate_parameters(i), p, q),
+        ((1,), (1,), (3,), (2,), (3,)),
+    ),
+    Case("vanilla_lstm_c", lambda i, c, g: w.vanilla_lstm_c(c, g), ((3,), (12,)), shapes={"wide": ((37,), (148,))}),
+    Case("vanilla_lstm_h", lambda i, c, g: w.vanilla_lstm_h(c, g), ((3,), (12,)), shapes={"wide": ((37,), (148,))}),
+]
+
+
 CELLS: list[Case] = [
+    *PRIMITIVES,
     Case(
         "elman",
         lambda i, x: elman([(i.parameter("W", 4, 3), x)], i.parameter("b", 4)),

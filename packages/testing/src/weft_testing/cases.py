@@ -294,6 +294,7 @@ LOSSES = [
     turning("pickneglogsoftmax_batch", lambda i, x: w.pickneglogsoftmax_batch(x, _classes(i, x)), (4,)),
     turning("hinge", lambda i, x: w.hinge(x, i.turn(1, 3), i.turn(7, 12) / 10), (4,), modes="unbatched"),
     turning("hinge_batch", lambda i, x: w.hinge_batch(x, _classes(i, x), i.turn(7, 12) / 10), (4,)),
+    turning("hinge_dim", lambda i, x: w.hinge_dim(x, [1, 0, 1], i.number % 2, i.turn(7, 12) / 10), (3, 3)),
     case("binary_log_loss", w.binary_log_loss, (3, 2), (3, 2), low=0.3, high=0.8),
     case("squared_distance", w.squared_distance, (3, 2), (3, 2)),
     case("l1_distance", w.l1_distance, (3,), (3, 1)),

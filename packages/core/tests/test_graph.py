@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import weft_core as dy
+from weft_core.operation import Array, Attribute, Call, Operation
+from weft_core.shape import Shape, shape_of
+from weft_core.signature import Signature
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +145,35 @@ def test_seeds_are_checked() -> None:
         dy.reset_random_seed("7")  # type: ignore[arg-type]
     with pytest.raises(OverflowError, match="got -1"):
         dy.reset_random_seed(-1)
+
+
+class Fragile(Operation):
+    """The identity, which fails as often as it is told to."""
+
+    failures = 0
+
+    def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
+        return Signature(self, operands, attributes, (shape_of(operands[0].dims, operands[0].batch),))
+
+    def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("out of luck")
+        return (operands[0],)
+
+
+fragile = Fragile("test_fragile")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_failed_forward_leaves_no_half_computed_values(backend: str) -> None:
+    dy.init(backend=backend)
+    x = dy.inputVector([1.0, 2.0])
+    y = fragile.record((x + 1.0,)) * 3.0
+    fragile.failures = 2
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of luck"):
+            y.value()
+    later = y + dy.inputVector([0.5, 0.5])
+    assert later.value() == [6.5, 9.5]
+    assert y.value() == [6.0, 9.0]

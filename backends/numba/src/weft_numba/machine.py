@@ -176,10 +176,19 @@ class NumbaExecution(Execution):
                     break
             else:
                 return
-        memory = self.memory
         self._sync(length)
+        try:
+            self._compute(indices, length)
+        except BaseException:
+            # The plan has given out rows that nothing was computed into.
+            driver.forget(self.memory.address)
+            self.planned, self.stale = (), False
+            raise
+
+    def _compute(self, indices: Sequence[int], length: int) -> None:
+        """Plan and run, or only run again where the plan is still good."""
+        memory = self.memory
         if self.stale:
-            self.stale = False
             if (
                 tuple(indices) == self.planned
                 and length == self.planned_length
@@ -187,9 +196,10 @@ class NumbaExecution(Execution):
                 and self.plan_is_forward
             ):
                 self._run_forward(0)
+                self.stale = False
                 return
             driver.forget(memory.address)
-            self.planned = ()
+            self.planned, self.stale = (), False
         registers = memory.registers
         if len(indices) > len(memory.targets):
             memory.targets = np.zeros(2 * len(indices), np.int64)
@@ -266,7 +276,7 @@ class NumbaExecution(Execution):
         t, start, count, _ = memory.steps[s * p.STEP : (s + 1) * p.STEP].tolist()
         kinds = int(memory.registers[r.R_KINDS])
         record = int(memory.types[r.K_RECORD_OF * kinds + t])
-        data = np.frombuffer(self.graph.data, np.float32) if self.graph.data else np.zeros(0, np.float32)
+        data = np.array(self.graph.data, np.float32)
         step = Step(memory, record, start, count, data, int(memory.registers[r.R_STREAM]))
         if backward:
             step.backward(memory.values, memory.gradients)

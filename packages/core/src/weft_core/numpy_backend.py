@@ -76,28 +76,34 @@ class NumpyExecution(Execution):
         offset = self.planner.offset
         if all(i < len(offset) and offset[i] >= 0 for i in indices):
             return
-        plan = self.planner.forward(indices)
-        top = self.planner.state[p.ARENA_TOP]
+        try:
+            self.plan = self.planner.forward(indices)
+            self._grow(self.planner.state[p.ARENA_TOP])
+            for step in self._steps(self.plan):
+                step.forward(self.values)
+        except BaseException:
+            # The plan has given out rows that nothing was computed into.
+            self.planner.invalidate()
+            raise
+
+    def _grow(self, top: int) -> None:
         if top > len(self.values):
             grown = np.zeros(max(top, 2 * len(self.values)), self.values.dtype)
             grown[: len(self.values)] = self.values
             self.values = grown
-        self.plan = plan
-        data = np.frombuffer(self.graph.data, np.float32) if self.graph.data else np.zeros(0, np.float32)
-        for step in self._steps(plan, data):
-            step.forward(self.values)
 
     def backward(self, index: int, full: bool) -> None:
         plan = self.planner.backward(index, full)
         self.gradients = np.zeros(self.planner.state[p.GRADIENT_TOP], self.values.dtype)
         self.gradients[self.planner.gradient_offset[index]] = 1
         self.reached = index
-        data = np.frombuffer(self.graph.data, np.float32) if self.graph.data else np.zeros(0, np.float32)
-        for step in reversed(list(self._steps(plan, data))):
+        for step in reversed(list(self._steps(plan))):
             step.backward(self.values, self.gradients)
 
-    def _steps(self, plan: Plan, data: NDArray[np.float32]) -> Iterator[Step]:
+    def _steps(self, plan: Plan) -> Iterator[Step]:
         stream = self.graph.number + (self.draw << 32)
+        # A copy: a view would keep the graph from staging more.
+        data = np.array(self.graph.data, np.float32)
         for s in range(0, len(plan.steps), p.STEP):
             if not plan.steps[s + p.S_WHOLE]:
                 t, start, count = plan.steps[s : s + 3]

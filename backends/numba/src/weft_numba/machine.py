@@ -158,6 +158,7 @@ class NumbaExecution(Execution):
         self.offset = self.memory.offset
         self.synced = 1
         self.draw = 0
+        self.seeded = (-1, -1)
         # The last plan: its targets, the tape's length then, and whether it covers every value that exists.
         self.planned: tuple[int, ...] = ()
         self.planned_length = 0
@@ -237,8 +238,10 @@ class NumbaExecution(Execution):
             self.synced = length
         registers[r.R_LENGTH] = length
         registers[r.R_DATA] = graph.data.buffer_info()[0]
-        registers[r.R_SEED] = np.uint64(settings.seed).view(np.int64)
-        registers[r.R_STREAM] = graph.number + (self.draw << 32)
+        if self.seeded != (settings.reseeds, self.draw):
+            self.seeded = (settings.reseeds, self.draw)
+            registers[r.R_SEED] = np.uint64(settings.seed).view(np.int64)
+            registers[r.R_STREAM] = graph.number + (self.draw << 32)
         if memory.prepared != (len(signatures), addresses.version):
             memory.prepare()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weft_core.rules import RuleState, UpdateRule, spans, touched_rows, updated_spans
-from weft_core.store import ParameterStore
+from weft_core.store import Floats, LookupTable, ParameterStore
 
 from .cache import KERNEL_FASTMATH, cached_njit, write_module
 from .generate import Source
@@ -83,31 +84,64 @@ def launch(kernel: int, job: int, start: int, count: int) -> None:
     call_kernel(kernel, job, start, count)
 
 
+class Job:
+    """A rule's arguments for one block of memory: the arena, or a look-up table. Addresses are looked up once."""
+
+    def __init__(self, w: Floats, g: Floats, moments: list[Floats], numbers: NDArray[np.float64]) -> None:
+        self.w = w
+        self.kept = (g, moments, numbers)
+        self.arguments = np.zeros(_MOMENTS + len(moments), np.int64)
+        self.arguments[:_ROWS] = w.ctypes.data, g.ctypes.data, numbers.ctypes.data
+        self.arguments[_SIZE] = w.shape[-1]
+        self.arguments[_MOMENTS:] = [m.ctypes.data for m in moments]
+        self.address = self.arguments.ctypes.data
+
+
+class Prepared:
+    """What stays the same from update to update of one trainer, as long as arena and tables do."""
+
+    def __init__(self, rule: UpdateRule, state: RuleState, store: ParameterStore) -> None:
+        self.numbers = np.zeros(1 + len(rule.settings), np.float64)
+        moments = [state.arena(name, store) for name in rule.state]
+        self.dense = Job(store.values, store.gradients, moments, self.numbers)
+        self.tables: dict[int, Job] = {}
+
+    def table(self, rule: UpdateRule, state: RuleState, table: LookupTable) -> Job:
+        job = self.tables.get(table.id)
+        if job is None:
+            moments = [state.table(name, table) for name in rule.state]
+            job = self.tables[table.id] = Job(table.values, table.gradients, moments, self.numbers)
+        return job
+
+
 def apply_rule(
-    rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float, sparse: bool
+    rule: UpdateRule,
+    state: RuleState,
+    store: ParameterStore,
+    settings: dict[str, float],
+    scale: float,
+    sparse: bool,
 ) -> None:
-    """Update every parameter that is updated, gradients times `scale`; their gradients are zero afterwards."""
+    """Update every parameter that is not frozen, gradients times `scale`; their gradients are zero afterwards."""
     compiled = _rules.get(rule)
     if compiled is None:
         compiled = _rules[rule] = CompiledRule(rule)
-    numbers = np.array([scale, *(settings[name] for name in rule.settings)], np.float64)
-    job = np.zeros(_MOMENTS + len(rule.state), np.int64)
-    job[_W], job[_G], job[_SETTINGS] = store.values.ctypes.data, store.gradients.ctypes.data, numbers.ctypes.data
-    for k, name in enumerate(rule.state):
-        job[_MOMENTS + k] = state.arena(name, store).ctypes.data
-    address = job.ctypes.data
+    prepared = state.prepared
+    if not isinstance(prepared, Prepared) or prepared.dense.w is not store.values:
+        state.prepared = prepared = Prepared(rule, state, store)
+    prepared.numbers[0] = scale
+    for k, name in enumerate(rule.settings, 1):
+        prepared.numbers[k] = settings[name]
     for start, end in updated_spans(store):
-        launch(compiled.dense, address, start, end - start)
+        launch(compiled.dense, prepared.dense.address, start, end - start)
     for table in store.tables:
         if not table.updated:
             continue
         rows = touched_rows(table, sparse)
         if len(rows):
-            job[_W], job[_G] = table.values.ctypes.data, table.gradients.ctypes.data
-            job[_ROWS], job[_SIZE] = rows.ctypes.data, table.values.shape[1]
-            for k, name in enumerate(rule.state):
-                job[_MOMENTS + k] = state.table(name, table).ctypes.data
-            launch(compiled.rows, address, 0, len(rows))
+            job = prepared.table(rule, state, table)
+            job.arguments[_ROWS] = rows.ctypes.data
+            launch(compiled.rows, job.address, 0, len(rows))
         table.clear_gradients()
 
 

@@ -18,6 +18,8 @@ class RuleState:
 
     dense: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     tables: dict[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    # What a backend has prepared for these arrays; it must notice when they are other arrays.
+    prepared: object = field(default=None, repr=False, compare=False)
 
     def arena(self, name: str, store: ParameterStore) -> NDArray[np.float32]:
         """State beside the parameter arena, zeros where the arena has grown."""

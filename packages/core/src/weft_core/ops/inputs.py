@@ -181,7 +181,7 @@ def inputVector(v: Sequence[float], device: str = "") -> InputExpression:
 
 
 def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable_expr: bool = False) -> InputExpression:
-    """An array (or nested list) as an expression; logical indices are kept.
+    """An array, or a nested list or tuple, as an expression; logical indices are kept.
 
     `batched=True`: the last axis is the batch. A list of arrays of one shape is a batch of them.
     Raises `ShapeError` for ragged lists and empty arrays, TypeError for what is not numeric.
@@ -190,7 +190,7 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable_expr
         if len({a.shape for a in arr}) > 1:
             raise ShapeError(f"inputTensor: a batch needs arrays of one shape, got {sorted({a.shape for a in arr})}")
         arr, batched = np.stack(arr, axis=-1), True
-    elif not isinstance(arr, (list, np.ndarray)):
+    elif not isinstance(arr, (list, tuple, np.ndarray)):
         raise TypeError(
             f"inputTensor takes an array or a nested list of numbers, got {type(arr).__name__}; "
             "use scalarInput for a number"

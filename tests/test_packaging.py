@@ -1,6 +1,9 @@
 """All packages are released together: one version, siblings pinned, the same files in each."""
 
 import ast
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -70,3 +73,17 @@ def test_backends_enter_by_the_same_door():
     doors = {name: project.get("entry-points", {}).get("weft", {}) for name, (_, project) in PROJECTS.items()}
     assert doors["weft-core"] == {"numpy": "weft_core.numpy_backend"}
     assert doors["weft-numba"] == {"numba": "weft_numba.plugin"}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_the_program_that_checks_the_wheels_runs(backend: str, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "installed_program.py")],
+        cwd=tmp_path,
+        env={**os.environ, "WEFT_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith(f"{backend}: loss")

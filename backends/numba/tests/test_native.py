@@ -163,23 +163,6 @@ def test_blas_in_a_loop_does_not_grow_the_stack() -> None:
     np.testing.assert_allclose(y, 0.5 * a @ x.T, rtol=1e-5)
 
 
-@cache.cached_njit
-def vector_routines(sgemv_address, sdot_address, saxpy_address, a, x, y):
-    dot = blas.sdot(sdot_address, 3, x, 1, y, 1)
-    blas.saxpy(saxpy_address, 3, np.float32(2.0), x, 1, y, 1)
-    blas.sgemv(sgemv_address, 1, 3, 3, np.float32(1.0), a, 3, x, 1, np.float32(1.0), y, 1)
-    return dot
-
-
-def test_vector_routines() -> None:
-    a, x, y = random_matrix(3, 3, 0), random_matrix(3, 1, 1)[:, 0].copy(), random_matrix(3, 1, 2)[:, 0].copy()
-    before = y.copy()
-    routines = [blas.blas_address(name) for name in ("sgemv", "sdot", "saxpy")]
-    dot = vector_routines(*routines, address(a), address(x), address(y))
-    assert dot == pytest.approx(x @ before, rel=1e-4)
-    np.testing.assert_allclose(y, before + 2 * x + a.T @ x, rtol=1e-4, atol=1e-5)
-
-
 def test_blas_threads_are_limited() -> None:
     blas.limit_threads(2)
     assert 2 in {library["threads"] for library in blas.blas_info()}

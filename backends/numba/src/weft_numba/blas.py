@@ -29,7 +29,7 @@ _KINDS: dict[str, tuple[Any, Any]] = {
 
 @functools.cache
 def blas_address(routine: str) -> int:
-    """Address of a BLAS routine (`"sgemm"`, `"sgemv"`, `"sdot"`, `"saxpy"`) in this process."""
+    """Address of a BLAS routine, such as `"sgemm"`, in this process."""
     return int(get_cython_function_address("scipy.linalg.cython_blas", routine))
 
 
@@ -70,20 +70,20 @@ def _by_reference(builder: Any, kind: str, value: Any) -> Any:
     return slot
 
 
-def _emit(result: Any, arguments_in_order: str) -> tuple[Any, Any]:
-    """Numba signature and code generator of a Fortran routine whose address is the first argument."""
+def _emit(arguments_in_order: str) -> tuple[Any, Any]:
+    """Numba signature and code generator of a Fortran subroutine whose address is the first argument."""
     kinds = arguments_in_order.split()
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         parameters = [_FLOAT_POINTER if kind == "array" else _KINDS[kind][0].as_pointer() for kind in kinds]
-        function_type = ir.FunctionType(ir.VoidType() if result is types.void else _FLOAT, parameters)
+        function_type = ir.FunctionType(ir.VoidType(), parameters)
         pointer = builder.inttoptr(arguments[0], function_type.as_pointer())
         values = zip(kinds, arguments[1:], strict=True)
         references = [_by_reference(builder, kind, value) for kind, value in values]
-        returned = builder.call(pointer, references)
-        return context.get_dummy_value() if result is types.void else returned
+        builder.call(pointer, references)
+        return context.get_dummy_value()
 
-    return result(types.int64, *[_KINDS[kind][1] for kind in kinds]), generate
+    return types.void(types.int64, *[_KINDS[kind][1] for kind in kinds]), generate
 
 
 @intrinsic
@@ -92,30 +92,7 @@ def sgemm(
     a_address: Any, lda: Any, b_address: Any, ldb: Any, beta: Any, c_address: Any, ldc: Any,
 ) -> Any:  # fmt: skip
     """C (m x n) = alpha op(A) (m x k) op(B) (k x n) + beta C; `transa`, `transb` are 0 or 1."""
-    return _emit(types.void, "trans trans int int int float array int array int float array int")
-
-
-@intrinsic
-def sgemv(
-    typingctx: Any, address: Any, trans: Any, m: Any, n: Any, alpha: Any, a_address: Any, lda: Any,
-    x_address: Any, incx: Any, beta: Any, y_address: Any, incy: Any,
-) -> Any:  # fmt: skip
-    """y = alpha op(A) x + beta y, A is m x n."""
-    return _emit(types.void, "trans int int float array int array int float array int")
-
-
-@intrinsic
-def sdot(typingctx: Any, address: Any, n: Any, x_address: Any, incx: Any, y_address: Any, incy: Any) -> Any:
-    """Sum of x_i y_i."""
-    return _emit(types.float32, "int array int array int")
-
-
-@intrinsic
-def saxpy(
-    typingctx: Any, address: Any, n: Any, alpha: Any, x_address: Any, incx: Any, y_address: Any, incy: Any
-) -> Any:
-    """y += alpha x."""
-    return _emit(types.void, "int float array int array int")
+    return _emit("trans trans int int int float array int array int float array int")
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)

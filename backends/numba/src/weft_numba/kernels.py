@@ -58,11 +58,6 @@ def kernel_family(kind: type, make: Callable[[Any], Kernel]) -> None:
     _families.append((kind, make))
 
 
-def has_kernel(operation: Operation) -> bool:
-    """Whether this backend runs the operation itself, not through the reference."""
-    return operation.name in _makers or any(isinstance(operation, kind) for kind, _ in _families)
-
-
 class KernelTable:
     """One row of addresses per signature.
 

@@ -21,13 +21,11 @@ ZERO_FLOATS = 1 << 16
 class Plan:
     """Steps, type records and row lists; `plan.py` names the fields."""
 
-    targets: tuple[int, ...]
     nodes: int
     steps: list[int]
     records: list[int]
     record_of: list[int]
     lists: list[int]
-    scratch: int
 
 
 class Planner:
@@ -149,4 +147,4 @@ class Planner:
         )  # fmt: skip
         p.settle(state, self.waiting, self.offset, nodes, self.local_of, type_of, type_signature, assign)
         steps = steps[: p.STEP * state[p.STEPS]]
-        return Plan(tuple(targets), count, steps, records, record_of, lists, state[p.SCRATCH])
+        return Plan(count, steps, records, record_of, lists)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -289,7 +290,9 @@ def test_loop_works_on_vectors(name: str, vectorised: bool) -> None:
         "    for i in range(count):\n        y[i] = function(x[i])\n"
     )
     module = cache.write_module(f"vector_{name}", source)
-    kernel = cache.cached_cfunc(module.kernel, KERNEL)
+    # Compiled here and now: code from the cache cannot be inspected.
+    compile_now = numba.cfunc(KERNEL, nopython=True, error_model="numpy", fastmath=set(cache.KERNEL_FASTMATH))
+    kernel = compile_now(module.kernel)
     on_vectors = re.search(r"(f(mul|div|cmp)|call) [^\n]*<\d+ x float>", kernel._library.get_llvm_str())
     assert (on_vectors is not None) == vectorised
 

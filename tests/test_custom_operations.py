@@ -26,8 +26,8 @@ from weft_core.extend import (
     shape_of,
     unary_function,
 )
-from weft_core.graph import settings
 from weft_core.plan import T_BATCH
+from weft_core.settings import settings
 from weft_testing import Case, check_case, check_reference, check_signatures
 
 # --- one line: an elementwise operation with two operands, a setting and a number ------------------

@@ -1,6 +1,6 @@
 """Trains the tasks of the DyNet paper in Weft, the DyNet wheel and PyTorch, and compares speed and losses.
 
-    python run.py                       all tasks, three repetitions of three seconds each
+    python run.py                       all tasks, three repetitions of three seconds each; then recording.py
     python run.py --quick --tasks tree  one short repetition
 
 Every run is its own process on one core with one thread; the peers of a task take turns, medians are shown.
@@ -22,6 +22,7 @@ from typing import Any
 
 import data
 import pythons
+import recording
 
 HERE = Path(__file__).parent
 UNIT = {"lm": "words/s", "tagger": "words/s", "chars": "words/s", "tree": "nodes/s", "nary": "nodes/s"}
@@ -203,6 +204,9 @@ def main() -> None:
     for task in chosen.tasks:
         for batch in chosen.batches or BATCHES[task]:
             results += compare(task, batch, peers, chosen)
+    if chosen.tasks == list(data.TASKS):
+        print()
+        recording.compare(chosen.dynet, chosen.make_dynet)
     if chosen.json:
         chosen.json.write_text(json.dumps(results, indent=1) + "\n")
     if any("error" in result for result in results):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from weft_core.collection import ParameterCollection
-from weft_core.graph import settings
 from weft_core.initializers import (
     ConstInitializer,
     FromFileInitializer,
@@ -27,6 +26,7 @@ from weft_core.initializers import (
     UnknownInitializer,
     generator,
 )
+from weft_core.settings import settings
 from weft_core.store import Floats
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from weft_core.expression import Expression
-from weft_core.graph import ComputationGraph, reset_random_seed, settings
+from weft_core.graph import ComputationGraph, reset_random_seed
 from weft_core.numpy_backend import NumpyBackend
 from weft_core.ops import arithmetic as ari
 from weft_core.ops import noise as noi
 from weft_core.ops import reductions as red
 from weft_core.ops.inputs import inputTensor
+from weft_core.settings import settings
 
 backend = NumpyBackend("float64")
 

@@ -36,8 +36,8 @@ def check(backend: Backend, name: str) -> None:
 class MutantExecution(NumpyExecution):
     mutate: Mutation
 
-    def _steps(self, plan: Plan, data: Any) -> Iterator[Step]:
-        for step in super()._steps(plan, data):
+    def _steps(self, plan: Plan) -> Iterator[Step]:
+        for step in super()._steps(plan):
             self.mutate(step)
             yield step
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from weft_core.backend import backends
-from weft_core.graph import init, settings
+from weft_core.graph import init
+from weft_core.settings import settings
 
 NAMES = [entry.name for entry in backends() if entry.available and entry.name in ("numpy", "numba")]
 

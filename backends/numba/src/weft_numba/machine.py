@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from weft_core import plan as p
 from weft_core.backend import Execution
 from weft_core.errors import StaleExpression
-from weft_core.graph import settings
 from weft_core.numpy_backend import Step
 from weft_core.planner import ZERO_FLOATS
+from weft_core.settings import settings
 from weft_core.signature import signatures
 from weft_core.store import addresses, parameter_arrays
 

@@ -6,7 +6,9 @@ import threading
 from array import array
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .backend import load_backend
 from .errors import StaleExpression, WeftError
+from .settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,44 +128,6 @@ class ComputationGraph:
         self.close()
 
 
-class Settings:
-    """What a new graph takes over: backend, seed, autobatching. One object per process."""
-
-    def __init__(self) -> None:
-        self.autobatch = True
-        self.seed = 0
-        self.reseeds = 0
-        self._backend: Backend | None = None
-        self._graphs = 0
-        self._lock = threading.Lock()
-
-    def backend(self) -> Backend:
-        if self._backend is None:
-            from .backend import default_backend
-
-            self._backend = default_backend()
-        return self._backend
-
-    def use(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def next_graph_number(self) -> int:
-        with self._lock:
-            self._graphs += 1
-            return self._graphs
-
-    def reseed(self, seed: int) -> None:
-        """Restart every random stream: initializers, dropout masks, random inputs."""
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise TypeError(f"the seed must be an int, got {type(seed).__name__}")
-        if not 0 <= seed < 2**64:
-            raise OverflowError(f"the seed must be in [0, 2**64), got {seed}")
-        self.seed = seed
-        self.reseeds += 1
-        self._graphs = 0
-
-
-settings = Settings()
 _thread = threading.local()
 
 
@@ -219,8 +183,6 @@ def init(
     `backend` is a name that `weft info` lists; None keeps the present one. Raises `BackendError`
     with the reason where the backend is absent.
     """
-    from .backend import load_backend
-
     if backend is not None:
         settings.use(load_backend(backend))
     if seed is not None:

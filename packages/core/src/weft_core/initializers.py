@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ShapeError, WeftError
-from .graph import settings
+from .settings import settings
 from .store import Floats
 
 _lock = threading.Lock()

@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 from . import plan as p
 from .backend import Backend, BackendEntry, Execution, hookimpl
 from .errors import BackendError
-from .graph import settings
 from .operation import Array, Call
 from .planner import ZERO_FLOATS, Plan, Planner
 from .rules import RuleState, UpdateRule, spans
+from .settings import settings
 from .signature import Signature, signatures
 from .store import LookupTable, ParameterStore, owner, parameter_arrays
 

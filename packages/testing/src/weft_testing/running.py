@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft_core import Expression, ParameterCollection, cmult, inputTensor, reset_random_seed, sum_batches, sum_elems
-from weft_core.graph import settings
 from weft_core.numpy_backend import NumpyBackend
+from weft_core.settings import settings
 
 # What a run leaves: arrays by what they are.
 Outcome: TypeAlias = dict[str, NDArray[np.float64]]

@@ -10,8 +10,8 @@ from typing import ClassVar
 from weft_core.collection import ParameterCollection
 from weft_core.errors import WeftError
 from weft_core.files import PathLike
-from weft_core.graph import settings
 from weft_core.rules import RuleState, UpdateRule
+from weft_core.settings import settings
 from weft_core.store import ParameterStore
 
 from . import memory

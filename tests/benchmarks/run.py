@@ -59,7 +59,8 @@ def modes(peer: str, task: str, batch: int, thorough: bool) -> list[str]:
             return ["levels"]
         return ["sequence"] if task == "lm" else ["sequence", "packed"]
     if task == "lm":
-        return ["vanilla", "compact"] + (["compact-single-autobatch"] if batch > 1 else [])
+        singles = ["compact-single-autobatch"] + (["vanilla-single-autobatch"] if thorough else [])
+        return ["vanilla", "compact", *singles]
     builders = ["gates", "fused"] if task in TREES else ["vanilla", "compact"]
     batched = [f"{builder}-autobatch" for builder in builders]
     if thorough:

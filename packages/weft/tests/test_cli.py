@@ -88,3 +88,12 @@ def test_train_then_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert f"is in {model}" in capsys.readouterr().out
     assert cli.main(["tag", str(model), str(tmp_path / "text")]) == 0
     assert capsys.readouterr().out == "the\tD\ndog\tN\n\nthe\tD\ncat\tN\n\n"
+
+
+def test_an_unknown_backend_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data.tsv"
+    data.write_text(DEV)
+    asked = ["train", "tagger", "--train", str(data), "--dev", str(data), "--out", str(tmp_path), "--backend", "loom"]
+    assert cli.main(asked) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("weft: there is no backend 'loom'; found: ") and error.count("\n") == 1

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 
+from weft_core.errors import BackendError
+
 DEMO_SECONDS = 90.0
 EXIT_BAD_DATA = 2
 EXIT_INTERRUPTED = 130
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         print(f"weft: {what}", file=sys.stderr)
         return EXIT_BAD_DATA
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, BackendError) as error:
         print(f"weft: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_BAD_DATA
 

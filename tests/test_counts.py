@@ -7,6 +7,7 @@ import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
 import weft as dy
+from weft_core.signature import signatures
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,19 @@ def test_output_layers_wait_and_run_once_for_the_whole_graph() -> None:
     outside = {"lookup", "concatenate", "affine W", "tanh", "affine V", "loss", "sum"}
     prologues = {"forward LSTM", "backward LSTM", "affine W", "affine V"}
     assert counts["steps"] == 2 * len(words) + len(outside) + len(prologues)
+
+
+def test_a_plan_that_lost_its_memory_is_made_anew() -> None:
+    """Backward keeps the plan of forward, unless signatures made in between have moved the arrays that held it."""
+    model = dy.ParameterCollection()
+    W = model.add_parameters((3, 2), init=0.5)
+    dy.renew_cg()
+    loss = dy.squared_norm(W * dy.inputVector([1.0, 2.0]))
+    loss.value()
+    known = len(signatures)
+    with dy.ComputationGraph():
+        for length in range(2 * known + 300):
+            dy.vecInput(1000 + length)
+    assert len(signatures) > 2 * known
+    loss.backward()
+    assert W.grad_as_array().tolist() == [[3.0, 6.0]] * 3

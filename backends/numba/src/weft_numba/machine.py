@@ -16,7 +16,7 @@ from weft_core.numpy_backend import Step
 from weft_core.planner import ZERO_FLOATS
 from weft_core.settings import settings
 from weft_core.signature import signatures
-from weft_core.store import addresses, parameter_arrays
+from weft_core.store import addresses, aligned_zeros, parameter_arrays
 
 from . import driver
 from . import registers as r
@@ -26,15 +26,6 @@ from .kernels import kernel_table
 if TYPE_CHECKING:
     from weft_core.graph import ComputationGraph
     from weft_core.shape import Shape
-
-_LINE = 16  # floats in a cache line
-
-
-def aligned_floats(size: int) -> NDArray[np.float32]:
-    """Uninitialised floats that start on a cache line."""
-    raw = np.empty(size + _LINE, np.float32)
-    skip = -(raw.ctypes.data // 4) % _LINE
-    return raw[skip : skip + size]
 
 
 class Memory:
@@ -47,23 +38,24 @@ class Memory:
         self.positions = np.zeros((r.POSITION_ARRAYS, 0), np.int64)
         self.code = np.zeros(0, np.int64)
         self.growths = 0
+        # Counts how often the arrays that hold a plan were replaced: a plan made before is gone.
+        self.moves = 0
         self.prepared = (0, -1)
         self.registers[r.R_STATE] = self.state.ctypes.data
         self.registers[r.R_SELF] = self.address
         self.registers[r.R_SGEMM] = blas_address("sgemm")
         self.grow_positions(4096)
-        self.grow_nodes(1024)
+        self.registers[r.R_NODE_CAPACITY] = 1024
         self.grow_kinds()
         self.grow_plan(1 << 14, 1 << 12)
         self.values = self._floats(r.R_VALUES, ZERO_FLOATS + (1 << 16))
-        self.values[:ZERO_FLOATS] = 0
         self.gradients = self._floats(r.R_GRADIENTS, len(self.values))
         self.scratch = self._floats(r.R_SCRATCH, 1 << 16)
         self.targets = np.zeros(16, np.int64)
         self.reset()
 
     def _floats(self, register: int, size: int) -> NDArray[np.float32]:
-        array = aligned_floats(size)
+        array = aligned_zeros(size)
         self.registers[register] = array.ctypes.data
         self.registers[register + 1] = size
         self.growths += 1
@@ -92,12 +84,12 @@ class Memory:
         self.registers[r.R_CAPACITY] = capacity
 
     def grow_nodes(self, capacity: int) -> None:
+        self.moves += 1
         kinds = max(2 * len(signatures), 256)
         self.nodes = self._integers(r.R_NODES, (r.N_BUCKETS + 1) * capacity + 2 * kinds + 2)
         self.steps = self._integers(r.R_STEPS, p.STEP * (2 * capacity + kinds))
         self.registers[r.R_NODE_CAPACITY] = capacity
-        rows = max(int(self.registers[r.R_NODE_CAPACITY]), 1)
-        self.zero_rows = self._integers(r.R_ZERO_ROWS, rows)
+        self.zero_rows = self._integers(r.R_ZERO_ROWS, capacity)
 
     def grow_kinds(self) -> None:
         """Room for all signatures that exist, and for as many again."""
@@ -111,15 +103,20 @@ class Memory:
         self.grow_nodes(int(self.registers[r.R_NODE_CAPACITY]))
 
     def grow_plan(self, lists: int, records: int) -> None:
+        self.moves += 1
         self.lists = self._integers(r.R_LISTS, lists)
         self.records = self._integers(r.R_RECORDS, records)
         self.registers[r.R_LISTS_SIZE] = lists
         self.registers[r.R_RECORDS_SIZE] = records
 
-    def grow_values(self, size: int, used: int) -> None:
-        old = self.values
-        self.values = self._floats(r.R_VALUES, size)
-        self.values[:used] = old[:used]
+    def grow_arenas(self) -> None:
+        """Room for the values and the scratch memory of the present plan; values stay."""
+        old, top, scratch = self.values, int(self.state[p.ARENA_TOP]), int(self.state[p.SCRATCH])
+        if top > len(old):
+            self.values = self._floats(r.R_VALUES, 2 * top)
+            self.values[: len(old)] = old
+        if scratch > len(self.scratch):
+            self.scratch = self._floats(r.R_SCRATCH, 2 * scratch)
 
     def prepare(self) -> None:
         """Make the registers right for all signatures and parameters that exist now."""
@@ -159,9 +156,11 @@ class NumbaExecution(Execution):
         self.synced = 1
         self.draw = 0
         self.seeded = (-1, -1)
-        # The last plan: its targets, the tape's length then, and whether it covers every value that exists.
+        # The last plan: its targets, the tape's length and the memory's moves then, whether it covers every value
+        # that exists, and whether it is one for forward.
         self.planned: tuple[int, ...] = ()
         self.planned_length = 0
+        self.planned_moves = -1
         self.only_plan = True
         self.plan_is_forward = False
         self.stale = False
@@ -190,12 +189,7 @@ class NumbaExecution(Execution):
         """Plan and run, or only run again where the plan is still good."""
         memory = self.memory
         if self.stale:
-            if (
-                tuple(indices) == self.planned
-                and length == self.planned_length
-                and self.only_plan
-                and self.plan_is_forward
-            ):
+            if length == self.planned_length and self._plan_covers(tuple(indices)):
                 self._run_forward(0)
                 self.stale = False
                 return
@@ -212,7 +206,7 @@ class NumbaExecution(Execution):
         status = driver.forward(memory.address)
         while status != r.DONE:
             if status == r.NEED_MEMORY:
-                self._grow_memory()
+                memory.grow_arenas()
                 self._run_forward(0)
                 break
             if status == r.REFERENCE:
@@ -222,8 +216,18 @@ class NumbaExecution(Execution):
             status = driver.forward(memory.address)
         self.planned = tuple(indices)
         self.planned_length = length
+        self.planned_moves = memory.moves
         self.only_plan = bool(first)
         self.plan_is_forward = True
+
+    def _plan_covers(self, targets: tuple[int, ...]) -> bool:
+        """Whether the last plan is there, is the only one, and computes these targets."""
+        return (
+            targets == self.planned
+            and self.only_plan
+            and self.plan_is_forward
+            and self.planned_moves == self.memory.moves
+        )
 
     def _sync(self, length: int) -> None:
         """Copy the new part of the tape; registers up to date."""
@@ -258,14 +262,6 @@ class NumbaExecution(Execution):
                 "that has been reverted; build it again"
             )
 
-    def _grow_memory(self) -> None:
-        memory = self.memory
-        state = memory.state
-        if state[p.ARENA_TOP] > len(memory.values):
-            memory.grow_values(2 * int(state[p.ARENA_TOP]), len(memory.values))
-        if state[p.SCRATCH] > len(memory.scratch):
-            memory.scratch = memory._floats(r.R_SCRATCH, 2 * int(state[p.SCRATCH]))
-
     def _run_forward(self, first: int) -> None:
         self.calls += 1
         while driver.run_forward(self.memory.address, first) == r.REFERENCE:
@@ -292,14 +288,13 @@ class NumbaExecution(Execution):
         state = memory.state
         self._sync(len(self.graph.code))
         kernel_table.prepare_backward(len(signatures))
-        if not (self.only_plan and self.plan_is_forward and self.planned == (index,) and not full):
-            self._plan_backward(index, full)
-        else:
+        if self._plan_covers((index,)) and not full:
             state[p.GRADIENT_TOP] = state[p.ARENA_TOP]
+        else:
+            self._plan_backward(index, full)
+        memory.grow_arenas()
         if state[p.GRADIENT_TOP] > len(memory.gradients):
             memory.gradients = memory._floats(r.R_GRADIENTS, 2 * int(state[p.GRADIENT_TOP]))
-        if state[p.SCRATCH] > len(memory.scratch):
-            memory.scratch = memory._floats(r.R_SCRATCH, 2 * int(state[p.SCRATCH]))
         self.reached = index
         last = -1
         self.calls += 1
@@ -310,6 +305,7 @@ class NumbaExecution(Execution):
                 break
 
     def _plan_backward(self, index: int, full: bool) -> None:
+        self.plan_is_forward = False
         memory = self.memory
         memory.targets[0] = index
         memory.registers[r.R_TARGETS] = memory.targets.ctypes.data
@@ -320,7 +316,6 @@ class NumbaExecution(Execution):
             if status == r.DONE:
                 break
             self._make_room(status)
-        self.plan_is_forward = False
 
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:
         if index < 0:

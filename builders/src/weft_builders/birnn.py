@@ -7,11 +7,12 @@ from typing import Any
 
 from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
+from weft_core.operation import graph_of
 from weft_core.ops.structure import concatenate
 
 from .recurrent import RecurrentBuilder
 from .state import RNNState
-from .template import Cell, graph_of_all
+from .template import Cell
 
 Directions = tuple[RecurrentBuilder, RecurrentBuilder]
 
@@ -66,7 +67,7 @@ class BiRNNBuilder:
         """For inputs of one shape: all layers by places on the tape, expressions only for the results."""
         if not es or any([x.shape is not es[0].shape for x in es]) or not self._by_places:
             return None
-        graph, shape = graph_of_all(es), es[0].shape
+        graph, shape = graph_of("BiRNNBuilder", es), es[0].shape
         indices: Sequence[int] = [x.index for x in es]
         for forward, backward in self.builder_layers:
             lefts = forward.outputs_at(graph, indices, shape)
@@ -97,7 +98,7 @@ class BiRNNBuilder:
         if len(left_shapes) != 1 or len(right_shapes) != 1:
             return [self._join(left, right)[0] for left, right in zip(lefts, rights)]
         template = self._join.template((left_shapes.pop(), right_shapes.pop()))
-        graph = graph_of_all([*lefts, *rights])
+        graph = graph_of("BiRNNBuilder", [*lefts, *rights])
         starts = template.repeat(graph.code, len(lefts), [[x.index for x in lefts], [x.index for x in rights]])
         shape = template.shapes[0]
         return [Expression(graph, start, shape) for start in starts]

@@ -12,6 +12,7 @@ from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph, current
+from weft_core.operation import check_expressions, graph_of
 from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputTensor
 from weft_core.ops.noise import dropout
@@ -22,7 +23,7 @@ from weft_core.shape import Shape, shape_of
 
 from .masks import LayerMasks, RecurrentDropout
 from .state import Layers, RNNState, zero_state
-from .template import Cell, CellFunction, Template, check_expressions, graph_of_all
+from .template import Cell, CellFunction, Template
 
 Builder = TypeVar("Builder", bound="RecurrentBuilder")
 # What a run over a sequence leaves of one layer: where every step starts on the tape.
@@ -195,7 +196,7 @@ class RecurrentBuilder(ABC):
         return all(s.shape is hidden for states in layers for s in states)
 
     def _section(self, layers: Layers | None, xs: Sequence[Expression], update: bool) -> Section:
-        graph = graph_of_all(xs)
+        graph = graph_of(self.whoami(), xs)
         shape = xs[0].shape
         masks = self._masks(graph, shape.batch)
         states_of = layers or self._zero_states(graph, shape.batch)
@@ -205,7 +206,7 @@ class RecurrentBuilder(ABC):
             if self._step_rate:
                 indices = [x.index for x in self._dropped([Expression(graph, i, shape) for i in indices])]
             states, constants = states_of[k], masks[k] if masks else ()
-            graph_of_all((xs[0], *states, *constants))
+            graph_of(self.whoami(), (xs[0], *states, *constants))
             template = cell.template((shape, *[s.shape for s in states], *[m.shape for m in constants]))
             starts = template.repeat(
                 graph.code, len(xs), [indices], [s.index for s in states], [m.index for m in constants]

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph, current
+from weft_core.operation import check_expressions
 from weft_core.ops.inputs import record_input
 from weft_core.planner import ZERO_FLOATS
 from weft_core.shape import Shape, shape_of
 from weft_core.store import FLOAT_BYTES
-
-from .template import check_expressions
 
 if TYPE_CHECKING:
     from .recurrent import RecurrentBuilder

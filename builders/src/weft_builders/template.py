@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from weft_core.errors import WeftError
 from weft_core.expression import Expression
-from weft_core.graph import ComputationGraph, current
-from weft_core.operation import mixed_graphs
+from weft_core.graph import ComputationGraph
+from weft_core.operation import check_expressions, graph_of
 from weft_core.shape import Shape
 from weft_core.signature import signatures
 
@@ -128,35 +128,6 @@ class Cell:
         except (KeyError, AttributeError):
             check_expressions("a cell", operands)
             template = self.template(tuple([x.shape for x in operands]))
-        graph = operands[0].graph
-        for x in operands:
-            if x.graph is not graph:
-                graph = graph_of_all(operands)
-                break
-        graph = graph or current()
+        graph = graph_of("a cell", operands)
         start = template.append(graph.code, [x.index for x in operands])
         return tuple([Expression(graph, start + r, s) for r, s in zip(template.results, template.shapes)])
-
-
-def graph_of_all(operands: Sequence[Expression]) -> ComputationGraph:
-    """The one graph of these operands; parameters are in every graph.
-
-    Raises `StaleExpression` or `WeftError` for operands of two graphs.
-    """
-    graph: ComputationGraph | None = operands[0].graph
-    for x in operands:
-        if x.graph is not graph:
-            if graph is None:
-                graph = x.graph
-            elif x.graph is not None:
-                raise mixed_graphs("a cell", graph, x.graph)
-    return graph or current()
-
-
-def check_expressions(name: str, xs: Sequence[Expression]) -> None:
-    """Raise TypeError for what is not an expression."""
-    for x in xs:
-        if not isinstance(x, Expression):
-            raise TypeError(
-                f"{name} takes expressions, got {type(x).__name__}; wrap arrays with inputTensor or inputVector"
-            )

@@ -10,13 +10,14 @@ from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import current
+from weft_core.operation import check_expressions
 from weft_core.ops.list_reductions import esum
 from weft_core.parameters import Parameters
 from weft_core.shape import shape_of
 
 from . import cells
 from .state import zero_state
-from .template import Cell, check_expressions
+from .template import Cell
 
 
 class TreeState(NamedTuple):

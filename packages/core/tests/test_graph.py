@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -177,3 +178,26 @@ def test_a_failed_forward_leaves_no_half_computed_values(backend: str) -> None:
     later = y + dy.inputVector([0.5, 0.5])
     assert later.value() == [6.5, 9.5]
     assert y.value() == [6.0, 9.0]
+
+
+def test_what_is_not_an_expression_is_refused_by_name() -> None:
+    pc = dy.ParameterCollection()
+    W, b, x = pc.add_parameters((3, 2)), pc.add_parameters(3), dy.inputVector([1.0, 2.0])
+    calls: dict[str, list[Callable[[], object]]] = {
+        "affine_transform": [
+            lambda: dy.affine_transform([b, 3, x]),  # type: ignore[list-item]
+            lambda: dy.affine_transform([b, W, None]),  # type: ignore[list-item]
+            lambda: dy.affine_transform([b, W, x, None, x]),  # type: ignore[list-item]
+            lambda: dy.affine_transform(5),  # type: ignore[arg-type]
+        ],
+        "colwise_add": [lambda: dy.colwise_add(W, 3)],  # type: ignore[arg-type]
+        "squared_distance": [lambda: dy.squared_distance(x, None)],  # type: ignore[arg-type]
+        "strided_select": [lambda: dy.strided_select(None, [1])],  # type: ignore[arg-type]
+        "forward": [lambda: dy.forward([x, 3]), lambda: dy.values([None])],  # type: ignore[list-item]
+    }
+    for name, uses in calls.items():
+        for use in uses:
+            with pytest.raises(TypeError, match=rf"^{name}(:| takes)"):
+                use()
+    with pytest.raises(ValueError, match="affine_transform: the list of expressions is empty"):
+        dy.affine_transform([])

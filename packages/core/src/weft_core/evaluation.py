@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .expression import Expression
-from .operation import graph_of
+from .operation import check_expressions, graph_of
 
 
 def forward(exps: Sequence[Expression], recalculate: bool = False) -> None:
@@ -19,6 +19,7 @@ def forward(exps: Sequence[Expression], recalculate: bool = False) -> None:
     """
     if not exps:
         raise IndexError("forward() needs at least one expression, got an empty list")
+    check_expressions("forward", exps)
     graph_of("forward", exps).forward([e.index for e in exps], recalculate)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -89,12 +89,7 @@ class Operation(ABC):
         self, operands: Sequence[Any], attributes: tuple[Attribute, ...] = ()
     ) -> tuple[int, Shape, Signature]:
         """Look up or make the signature for these operands."""
-        for x in operands:
-            if not isinstance(x, Expression):
-                raise TypeError(
-                    f"{self.name}: operands must be expressions, got {type(x).__name__}; "
-                    "wrap numbers and arrays with inputTensor, scalarInput or constant"
-                )
+        check_expressions(self.name, operands)
         shapes = tuple(x.shape for x in operands)
         made = self.infer(shapes, attributes)
         entry = (made.id, made.results[0], made)
@@ -122,6 +117,16 @@ class Operation(ABC):
 
 
 operations: dict[str, Operation] = {}
+
+
+def check_expressions(name: str, operands: Iterable[Any]) -> None:
+    """Raise TypeError for an operand that is not an expression."""
+    for x in operands:
+        if not isinstance(x, Expression):
+            raise TypeError(
+                f"{name}: operands must be expressions, got {type(x).__name__}; "
+                "wrap arrays with inputTensor, numbers with scalarInput or constant"
+            )
 
 
 def graph_of(name: str, operands: Sequence[Expression]) -> ComputationGraph:
@@ -195,6 +200,54 @@ def binary_function(
         return result
 
     return function
+
+
+def list_function(
+    operation: Operation, attributes: tuple[Attribute, ...] = ()
+) -> Callable[[Sequence[Expression]], Expression]:
+    """A recorder for a list of operands; those of one shape have a key of two entries."""
+    table: dict[tuple[object, ...], tuple[int, Shape]] = {}
+
+    def entry(key: tuple[object, ...], xs: Sequence[Expression]) -> tuple[int, Shape]:
+        check_list(operation.name, xs)
+        sid, shape, _ = operation.signature(xs, attributes)
+        table[key] = sid, shape
+        return sid, shape
+
+    def function(xs: Sequence[Expression]) -> Expression:
+        if xs.__class__ is not list and not isinstance(xs, (list, tuple)):
+            check_list(operation.name, xs)
+        key: tuple[object, ...] = ()
+        try:
+            shapes = [x.shape for x in xs]
+            first = shapes[0]
+            key = (first, len(shapes)) if shapes.count(first) == len(shapes) else (*shapes, None)
+            sid, shape = table[key]
+        except (KeyError, AttributeError, IndexError):
+            sid, shape = entry(key, xs)
+        graph = xs[0].graph or current()
+        for x in xs:
+            if x.graph is not graph:
+                graph = graph_of(operation.name, xs)
+        result: Expression = _new(Expression)
+        result.graph = graph
+        result.shape = shape
+        code = graph.code
+        result.index = len(code)
+        code.append(sid)
+        for x in xs:
+            code.append(x.index)
+        return result
+
+    return function
+
+
+def check_list(name: str, xs: Sequence[Expression]) -> None:
+    """Raise for an empty list, and for what is no list or tuple of expressions."""
+    if not isinstance(xs, (list, tuple)):
+        raise TypeError(f"{name} takes one list of expressions, got {type(xs).__name__}")
+    if not xs:
+        raise ValueError(f"{name}: the list of expressions is empty; give at least one")
 
 
 def name_function(function: Callable[..., Any], name: str, doc: str) -> None:

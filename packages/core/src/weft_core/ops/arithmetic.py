@@ -9,7 +9,7 @@ from ..elementwise import elementwise
 from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
-from ..operation import mixed_graphs, operations
+from ..operation import check_expressions, mixed_graphs, operations
 from ..parameters import ParameterExpression
 from ..shape import Shape
 from .products import affine_products, multiply
@@ -48,6 +48,7 @@ def pow(x: Expression, y: Expression | float) -> Expression:
 
 def colwise_add(x: Expression, y: Expression) -> Expression:
     """`x + y` on every column of the matrix x; y is `{rows}` or `{rows,1}`."""
+    check_expressions("colwise_add", (x, y))
     if len(x.shape.dims) != 2 or not y.shape.is_vector or y.shape.rows != x.shape.rows:
         raise ShapeError(f"colwise_add: needs a matrix and a column of as many rows, got {x.shape} and {y.shape}")
     return add(x, y)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import IndexValueError, ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation
+from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, shape_of
 from ..signature import Signature
 from .selection import pick, pick_batch_elems, pick_range, select
@@ -51,6 +51,7 @@ def strided_select(
     Shorter lists: stride 1, from 0, to the size of the axis. One entry more than x has axes is for the batch.
     Raises `ShapeError` for an empty or impossible range.
     """
+    check_expressions("strided_select", (x,))
     sizes = (*x.shape.dims, x.shape.batch)
     if max(len(strides), len(range_from), len(range_to)) > len(sizes):
         raise ShapeError(f"strided_select: more entries than axes and batch of {x.shape}")

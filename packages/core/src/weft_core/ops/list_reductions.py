@@ -8,11 +8,10 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation
+from ..operation import Array, Attribute, Call, Operation, list_function
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 from .arithmetic import scale
-from .structure import list_function
 
 
 def without_trailing_ones(dims: tuple[int, ...]) -> tuple[int, ...]:

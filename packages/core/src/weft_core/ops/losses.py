@@ -10,7 +10,7 @@ from ..elementwise import elementwise
 from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
-from ..operation import Array, Attribute, Call, Operation
+from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, shape_of
 from ..signature import Signature
 from .activations import sqrt, square
@@ -199,6 +199,7 @@ _poisson = elementwise(
 
 def _same_size(name: str, x: Expression, y: Expression) -> None:
     """Raise `ShapeError` unless dims are equal, or both are vectors of one size."""
+    check_expressions(name, (x, y))
     a, b = x.shape, y.shape
     if a.dims != b.dims and not (a.size == b.size and a.is_vector and b.is_vector):
         raise ShapeError(f"{name}: operands {a} and {b} must have equal dims")

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..expression import Expression
 from ..gated import gated
-from ..operation import Array, Attribute, Call, Operation, binary_function, graph_of
+from ..operation import Array, Attribute, Call, Operation, binary_function, check_expressions, check_list, graph_of
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 
@@ -85,13 +85,18 @@ def affine_transform(exprs: Sequence[Expression]) -> Expression:
     With parameters as e0, e1, e3, ... this is one instruction. A result of one column is a vector.
     Raises ValueError for an even number of expressions, `ShapeError` where rows and columns do not fit.
     """
-    if len(exprs) == 3:
-        bias, weight, operand = exprs
-        key: tuple[Shape, ...] = (bias.shape, weight.shape, operand.shape)
-    else:
-        key = tuple([x.shape for x in exprs])
+    key: tuple[Shape, ...]
     try:
+        if len(exprs) == 3:
+            bias, weight, operand = exprs
+            key = bias.shape, weight.shape, operand.shape
+        else:
+            key = tuple([x.shape for x in exprs])
         sid, shape = _affine_forms[key]
+    except (AttributeError, TypeError):
+        check_list("affine_transform", exprs)
+        check_expressions("affine_transform", exprs)
+        raise
     except KeyError:
         return _affine_slow(exprs, key)
     result: Expression = _new(Expression)
@@ -111,7 +116,7 @@ def _affine_slow(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Express
     """The first use of these shapes, or a form with computed matrices, which is composed of products and sums."""
     from .arithmetic import add
 
-    if len(exprs) % 2 == 0 or not exprs:
+    if len(exprs) % 2 == 0:
         raise ValueError(
             f"affine_transform takes a bias and pairs of matrix and operand: an odd number, got {len(exprs)}"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..graph import current
-from ..operation import Array, Attribute, Call, Operation, graph_of
+from ..operation import Array, Attribute, Call, Operation, list_function
 from ..shape import MAX_DIMS, Shape, as_dims, common_batch, shape_of
 from ..signature import ALIAS, Signature
 from .attributes import integer
@@ -130,55 +129,6 @@ class ConcatenateToBatch(Operation):
     ) -> tuple[Array | None, ...]:
         ends = np.cumsum([x.batch for x in call.signature.operands])
         return tuple(np.split(gradients[0], ends[:-1], axis=-1))
-
-
-def list_function(
-    operation: Operation, attributes: tuple[Attribute, ...] = ()
-) -> Callable[[Sequence[Expression]], Expression]:
-    """A recorder for a list of operands; those of one shape have a key of two entries."""
-    table: dict[tuple[object, ...], tuple[int, Shape]] = {}
-    new = object.__new__
-
-    def entry(key: tuple[object, ...], xs: Sequence[Expression]) -> tuple[int, Shape]:
-        check_list(operation.name, xs)
-        sid, shape, _ = operation.signature(xs, attributes)
-        table[key] = sid, shape
-        return sid, shape
-
-    def function(xs: Sequence[Expression]) -> Expression:
-        if xs.__class__ is not list and not isinstance(xs, (list, tuple)):
-            check_list(operation.name, xs)
-        key: tuple[object, ...] = ()
-        try:
-            shapes = [x.shape for x in xs]
-            first = shapes[0]
-            key = (first, len(shapes)) if shapes.count(first) == len(shapes) else (*shapes, None)
-            sid, shape = table[key]
-        except (KeyError, AttributeError, IndexError):
-            sid, shape = entry(key, xs)
-        graph = xs[0].graph or current()
-        for x in xs:
-            if x.graph is not graph:
-                graph = graph_of(operation.name, xs)
-        result: Expression = new(Expression)
-        result.graph = graph
-        result.shape = shape
-        code = graph.code
-        result.index = len(code)
-        code.append(sid)
-        for x in xs:
-            code.append(x.index)
-        return result
-
-    return function
-
-
-def check_list(name: str, xs: Sequence[Expression]) -> None:
-    """Raise for an empty list, and for what is no list or tuple of expressions."""
-    if not isinstance(xs, (list, tuple)):
-        raise TypeError(f"{name} takes one list of expressions, got {type(xs).__name__}")
-    if not xs:
-        raise ValueError(f"{name}: the list of expressions is empty; give at least one")
 
 
 _reshape, _transpose, _concatenate = Reshape(), Transpose(), Concatenate()

@@ -295,9 +295,13 @@ def _views(operation: Gated) -> list[str]:
     results = len(operation.result_names)
     rows = [f"    w_{n} = view(record, {k})" for k, n in enumerate(operation.result_names)]
     rows.append(f"    w_gates = view(record, {results})")
-    rows += [f"    w_{s} = view(record, {results + 1 + k} + layout(record, 0))" for k, s in enumerate(operation.states)]
+    rows += [
+        f"    w_{s} = view(record, {results + 1 + k} + layout(record, {PRODUCTS}))"
+        for k, s in enumerate(operation.states)
+    ]
     rows += [f"    v_{name} = float32(setting(record, {k}))" for k, name in enumerate(operation.settings)]
-    return [*rows, "    hidden = layout(record, 3)", "    columns = layout(record, 4) * integers(record)[T_BATCH]"]
+    rows.append(f"    hidden = layout(record, {HIDDEN})")
+    return [*rows, f"    columns = layout(record, {COLUMNS}) * integers(record)[T_BATCH]"]
 
 
 def make(operation: Gated) -> Kernel:

@@ -11,7 +11,6 @@ from .rnn import (
     VanillaLSTMBuilder,
 )
 from .state import RNNState
-from .template import Cell, Template
 from .tree import ChildSumTreeLSTMBuilder, NaryTreeLSTMBuilder, TreeState
 
 __version__ = "0.1.0"
@@ -29,6 +28,4 @@ __all__ = [
     "ChildSumTreeLSTMBuilder",
     "TreeState",
     "RecurrentDropout",
-    "Cell",
-    "Template",
 ]

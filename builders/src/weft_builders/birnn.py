@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from typing import Any
 
+from weft_core.cell import Cell
 from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
 from weft_core.operation import graph_of
 from weft_core.ops.structure import concatenate
+from weft_core.sequence import Expressions
 
-from .recurrent import RecurrentBuilder
+from .recurrent import RecurrentBuilder, equal_runs, joined, results
 from .state import RNNState
-from .template import Cell
 
 Directions = tuple[RecurrentBuilder, RecurrentBuilder]
 
@@ -59,49 +60,50 @@ class BiRNNBuilder:
         # Builders of another kind may know expressions only.
         self._by_places = all(isinstance(builder, RecurrentBuilder) for builder in self._builders())
 
-    def transduce(self, es: Sequence[Expression]) -> list[Expression]:
-        """The outputs of the last layer, one per position."""
-        return self._transduce_at(es) or self._transduce_each(es)
+    def transduce(self, es: Iterable[Expression]) -> MutableSequence[Expression]:
+        """The outputs of the last layer, one per position; of inputs of one shape they are `Expressions`."""
+        return self._through(self.builder_layers, es)
 
-    def _transduce_at(self, es: Sequence[Expression]) -> list[Expression] | None:
-        """For inputs of one shape: all layers by places on the tape, expressions only for the results."""
-        if not es or any([x.shape is not es[0].shape for x in es]) or not self._by_places:
-            return None
-        graph, shape = graph_of("BiRNNBuilder", es), es[0].shape
-        indices: Sequence[int] = [x.index for x in es]
-        for forward, backward in self.builder_layers:
-            lefts = forward.outputs_at(graph, indices, shape)
-            rights = backward.outputs_at(graph, indices[::-1], shape) if lefts else None
-            if lefts is None or rights is None:
-                return None
-            template = self._join.template((lefts[1], rights[1]))
-            indices = template.repeat(graph.code, len(es), [lefts[0], rights[0][::-1]])
-            shape = template.shapes[0]
-        return [Expression(graph, index, shape) for index in indices]
-
-    def _transduce_each(self, es: Sequence[Expression]) -> list[Expression]:
-        """Layer by layer through expressions: inputs of several shapes, dropout masks, other builders."""
-        for forward, backward in self.builder_layers:
-            es = self._joined(forward.initial_state().transduce(es), backward.initial_state().transduce(es[::-1])[::-1])
-        return list(es)
-
-    def add_inputs(self, es: Sequence[Expression]) -> list[tuple[RNNState, RNNState]]:
+    def add_inputs(self, es: Iterable[Expression]) -> list[tuple[RNNState, RNNState]]:
         """Forward and backward state of the last layer, one pair per position."""
         *below, (forward, backward) = self.builder_layers
-        for left, right in below:
-            es = self._joined(left.initial_state().transduce(es), right.initial_state().transduce(es[::-1])[::-1])
-        return list(zip(forward.initial_state().add_inputs(es), backward.initial_state().add_inputs(es[::-1])[::-1]))
+        xs = self._through(below, es)
+        return list(zip(forward.initial_state().add_inputs(xs), backward.initial_state().add_inputs(xs[::-1])[::-1]))
 
-    def _joined(self, lefts: list[Expression], rights: list[Expression]) -> list[Expression]:
+    def _through(self, layers: Sequence[Directions], es: Iterable[Expression]) -> MutableSequence[Expression]:
+        """What these layers make of the inputs, layer by layer."""
+        runs = equal_runs("BiRNNBuilder", es)
+        if len(runs) == 1 and self._by_places:
+            batch = runs[0].shape.batch
+            if all([builder.starts_plainly(batch) for builder in self._builders()]):
+                return self._through_at(layers, runs[0])
+        xs = joined(runs)
+        for forward, backward in layers:
+            lefts = forward.initial_state().transduce(xs)
+            rights = backward.initial_state().transduce(xs[::-1])
+            xs = self._joined(lefts, rights[::-1])
+        return xs
+
+    def _through_at(self, layers: Sequence[Directions], xs: Expressions) -> Expressions:
+        """All layers by places on the tape."""
+        graph, indices, shape = xs.graph, xs.indices, xs.shape
+        for forward, backward in layers:
+            lefts, left = forward.outputs_at(graph, indices, shape)
+            rights, right = backward.outputs_at(graph, indices[::-1], shape)
+            template = self._join.template((left, right))
+            starts = template.repeat(graph, len(lefts), [lefts, rights[::-1]])
+            first, shape = template.results[0], template.shapes[0]
+            indices = range(starts.start + first, starts.stop + first, starts.step)
+        return Expressions(graph, shape, indices)
+
+    def _joined(self, lefts: Sequence[Expression], rights: Sequence[Expression]) -> MutableSequence[Expression]:
         """Both directions side by side, all positions in one go."""
-        left_shapes, right_shapes = {x.shape for x in lefts}, {x.shape for x in rights}
-        if len(left_shapes) != 1 or len(right_shapes) != 1:
+        runs = equal_runs("BiRNNBuilder", lefts) + equal_runs("BiRNNBuilder", rights)
+        if len(runs) != 2:
             return [self._join(left, right)[0] for left, right in zip(lefts, rights)]
-        template = self._join.template((left_shapes.pop(), right_shapes.pop()))
-        graph = graph_of("BiRNNBuilder", [*lefts, *rights])
-        starts = template.repeat(graph.code, len(lefts), [[x.index for x in lefts], [x.index for x in rights]])
-        shape = template.shapes[0]
-        return [Expression(graph, start, shape) for start in starts]
+        template = self._join.template((runs[0].shape, runs[1].shape))
+        graph = graph_of("BiRNNBuilder", runs)
+        return results(graph, template, template.repeat(graph, len(lefts), [run.indices for run in runs]))
 
     def set_dropout(self, rate: float) -> None:
         """Set the dropout of all builders."""

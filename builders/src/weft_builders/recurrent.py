@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from weft_core.cell import Cell
 from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
@@ -19,12 +20,14 @@ from weft_core.ops.noise import dropout
 from weft_core.ops.structure import reshape
 from weft_core.parameters import Parameters
 from weft_core.planner import ZERO_FLOATS
+from weft_core.sequence import Expressions
 from weft_core.shape import Shape, shape_of
+from weft_core.template import Template
 
 from .masks import LayerMasks, RecurrentDropout
 from .state import Layers, RNNState, zero_state
-from .template import Cell, CellFunction, Template
 
+StepFunction = Callable[..., tuple[Expression, ...]]
 Builder = TypeVar("Builder", bound="RecurrentBuilder")
 # What a run over a sequence leaves of one layer: where every step starts on the tape.
 Track = tuple[Template, range]
@@ -144,50 +147,51 @@ class RecurrentBuilder(ABC):
         return new, dropout(x, self._step_rate) if self._step_rate else x
 
     def steps(
-        self, layers: Layers | None, xs: Sequence[Expression], update: bool
+        self, layers: Layers | None, xs: Iterable[Expression], update: bool
     ) -> Iterator[tuple[Layers, Expression]]:
         """The states of all layers and the output, after each of the inputs."""
-        for section in self._sections(layers, xs, update):
+        for section in self._sections(layers, equal_runs(self.whoami(), xs), update):
             columns = [section.states(k) for k in range(self.layers)]
-            yield from zip(zip(*columns), self._dropped(section.outputs()))
+            yield from zip(zip(*columns), self._dropped(section.outputs))
 
-    def outputs(self, layers: Layers | None, xs: Sequence[Expression], update: bool) -> list[Expression]:
-        """The output after each of the inputs."""
-        outputs: list[Expression] = []
-        for section in self._sections(layers, xs, update):
-            outputs += section.outputs()
-        return self._dropped(outputs)
+    def outputs(self, layers: Layers | None, xs: Iterable[Expression], update: bool) -> MutableSequence[Expression]:
+        """The output after each of the inputs; `Expressions` where all have one shape and no mask of their own."""
+        runs = equal_runs(self.whoami(), xs)
+        if layers is None and len(runs) == 1 and self.starts_plainly(runs[0].shape.batch):
+            (run,) = runs
+            indices, shape = self.outputs_at(run.graph, run.indices, run.shape, update)
+            return Expressions(run.graph, shape, indices)
+        return self._dropped(joined([section.outputs for section in self._sections(layers, runs, update)]))
+
+    def starts_plainly(self, batch: int) -> bool:
+        """Whether a run from the start draws no masks, and its states are the zero value of the tape."""
+        return not (self._step_rate or self._dropout.active or self.hidden_dim * batch > ZERO_FLOATS)
 
     def outputs_at(
-        self, graph: ComputationGraph, indices: Sequence[int], shape: Shape
-    ) -> tuple[Sequence[int], Shape] | None:
-        """Outputs from the start of a sequence whose inputs, all of one shape, are at these places of the tape.
+        self, graph: ComputationGraph, indices: Sequence[int], shape: Shape, update: bool = True
+    ) -> tuple[Sequence[int], Shape]:
+        """Outputs from the start, where it is plain, of inputs of one shape at these places of the tape.
 
-        Places and shape of the outputs; None where steps draw masks or the zero value is too short for a state: both
-        take expressions.
+        Places and shape of the outputs.
         """
-        hidden = shape_of((self.hidden_dim,), shape.batch)
-        if self._step_rate or self._dropout.active or hidden.total > ZERO_FLOATS:
-            return None
-        zero = (hidden,) * self.components
-        for cell in self._cells(True, False):
-            template = cell.template((shape, *zero))
-            starts = template.repeat(graph.code, len(indices), [indices], (0,) * self.components)
+        hidden, zeros = (shape_of((self.hidden_dim,), shape.batch),) * self.components, (0,) * self.components
+        for cell in self._cells(update, False):
+            template = cell.template((shape, *hidden))
+            starts = template.repeat(graph, len(indices), [indices], zeros)
             first, shape = template.results[0], template.shapes[0]
             indices = range(starts.start + first, starts.stop + first, starts.step)
         return indices, shape
 
-    def _sections(self, layers: Layers | None, xs: Sequence[Expression], update: bool) -> Iterator[Section]:
+    def _sections(self, layers: Layers | None, runs: list[Expressions], update: bool) -> Iterator[Section]:
         """Run over the inputs in sections, each with the same signatures at all its steps."""
-        groups = equal_runs(self.whoami(), xs)
-        while groups:
-            group = groups.pop(0)
-            if layers is not None and len(group) > 1 and not self._settled(layers, group[0].shape.batch):
-                groups.insert(0, group[1:])
-                group = group[:1]
-            section = self._section(layers, group, update)
+        while runs:
+            run = runs.pop(0)
+            if layers is not None and len(run) > 1 and not self._settled(layers, run.shape.batch):
+                runs.insert(0, Expressions(run.graph, run.shape, run.indices[1:]))
+                run = Expressions(run.graph, run.shape, run.indices[:1])
+            section = self._section(layers, run, update)
             yield section
-            if groups:
+            if runs:
                 layers = [section.states(k, last=True)[0] for k in range(self.layers)]
 
     def _settled(self, layers: Layers, batch: int) -> bool:
@@ -195,40 +199,38 @@ class RecurrentBuilder(ABC):
         hidden = shape_of((self.hidden_dim,), batch)
         return all(s.shape is hidden for states in layers for s in states)
 
-    def _section(self, layers: Layers | None, xs: Sequence[Expression], update: bool) -> Section:
-        graph = graph_of(self.whoami(), xs)
-        shape = xs[0].shape
-        masks = self._masks(graph, shape.batch)
-        states_of = layers or self._zero_states(graph, shape.batch)
-        indices: Sequence[int] = [x.index for x in xs]
+    def _section(self, layers: Layers | None, xs: Expressions, update: bool) -> Section:
+        graph = xs.graph
+        masks = self._masks(graph, xs.shape.batch)
+        states_of = layers or self._zero_states(graph, xs.shape.batch)
         tracks: list[Track] = []
         for k, cell in enumerate(self._cells(update, bool(masks))):
             if self._step_rate:
-                indices = [x.index for x in self._dropped([Expression(graph, i, shape) for i in indices])]
+                (xs,) = equal_runs(self.whoami(), self._dropped(xs))
             states, constants = states_of[k], masks[k] if masks else ()
-            graph_of(self.whoami(), (xs[0], *states, *constants))
-            template = cell.template((shape, *[s.shape for s in states], *[m.shape for m in constants]))
+            graph_of(self.whoami(), (xs, *states, *constants))
+            template = cell.template((xs.shape, *[s.shape for s in states], *[m.shape for m in constants]))
             starts = template.repeat(
-                graph.code, len(xs), [indices], [s.index for s in states], [m.index for m in constants]
+                graph, len(xs), [xs.indices], [s.index for s in states], [m.index for m in constants]
             )
             tracks.append((template, starts))
-            first, shape = template.results[0], template.shapes[0]
-            indices = range(starts.start + first, starts.stop + first, starts.step)
-        return Section(graph, tracks)
+            xs = results(graph, template, starts)
+        return Section(graph, tracks, xs)
 
     def _cells(self, update: bool, masked: bool) -> list[Cell]:
         """One step of every layer; operands are the input, the states, and with dropout the two masks."""
         cells = self._made_cells.get((update, masked))
         if cells is None:
-            cells = []
+            steps: list[StepFunction] = []
             for parameters in self._parameters:
                 step = partial(self.layer_step, tuple(p.expr(update) for p in parameters))
-                cells.append(Cell(partial(masked_step, step) if masked else step))
-            cells[0].function = partial(self._first_step, cells[0].function)
+                steps.append(partial(masked_step, step) if masked else step)
+            steps[0] = partial(self._first_step, steps[0])
+            cells = [Cell(step, self.whoami()) for step in steps]
             self._made_cells[update, masked] = cells
         return cells
 
-    def _first_step(self, step: CellFunction, x: Expression, *rest: Expression) -> tuple[Expression, ...]:
+    def _first_step(self, step: StepFunction, x: Expression, *rest: Expression) -> tuple[Expression, ...]:
         """The step of the first layer checks its input, once for every new shape; a column becomes a vector."""
         if x.shape.dims != (self.input_dim,):
             if x.shape.rows != self.input_dim or not x.shape.is_vector:
@@ -239,7 +241,7 @@ class RecurrentBuilder(ABC):
     def _masks(self, graph: ComputationGraph, batch: int) -> list[LayerMasks]:
         return self._dropout.masks(graph, batch) if self._dropout.active else []
 
-    def _dropped(self, xs: list[Expression]) -> list[Expression]:
+    def _dropped(self, xs: MutableSequence[Expression]) -> MutableSequence[Expression]:
         return [dropout(x, self._step_rate) for x in xs] if self._step_rate else xs
 
     def _zero_states(self, graph: ComputationGraph, batch: int) -> Layers:
@@ -248,13 +250,14 @@ class RecurrentBuilder(ABC):
 
 
 class Section:
-    """What was appended for a stretch of a sequence: per layer, where every step starts on the tape."""
+    """What was appended for a stretch of a sequence: per layer, where every step starts on the tape; the outputs."""
 
-    __slots__ = ("graph", "tracks")
+    __slots__ = ("graph", "outputs", "tracks")
 
-    def __init__(self, graph: ComputationGraph, tracks: list[Track]) -> None:
+    def __init__(self, graph: ComputationGraph, tracks: list[Track], outputs: Expressions) -> None:
         self.graph = graph
         self.tracks = tracks
+        self.outputs = outputs
 
     def states(self, layer: int, last: bool = False) -> list[tuple[Expression, ...]]:
         """The state of a layer after each step, or after the last step only."""
@@ -265,32 +268,43 @@ class Section:
             for start in (starts[-1:] if last else starts)
         ]
 
-    def outputs(self) -> list[Expression]:
-        """The output of the top layer after each step."""
-        template, starts = self.tracks[-1]
-        graph, offset, shape = self.graph, template.results[0], template.shapes[0]
-        return [Expression(graph, start + offset, shape) for start in starts]
+
+def results(graph: ComputationGraph, template: Template, starts: range) -> Expressions:
+    """The first result of a template at every place where it starts."""
+    first = template.results[0]
+    return Expressions(graph, template.shapes[0], range(starts.start + first, starts.stop + first, starts.step))
 
 
-def masked_step(step: CellFunction, x: Expression, h: Expression, *rest: Expression) -> tuple[Expression, ...]:
+def masked_step(step: StepFunction, x: Expression, h: Expression, *rest: Expression) -> tuple[Expression, ...]:
     """A step whose input and previous output are multiplied by the last two operands, the masks."""
     *states, input_mask, hidden_mask = rest
     return step(cmult(x, input_mask), cmult(h, hidden_mask), *states)
 
 
-def equal_runs(name: str, xs: Sequence[Expression]) -> list[list[Expression]]:
+def equal_runs(name: str, xs: Iterable[Expression]) -> list[Expressions]:
     """The inputs as runs of equal shape: nearly always one. Raises TypeError for what is not an expression."""
+    if type(xs) is Expressions and xs.items is None:
+        return [xs] if xs else []
+    given = list(xs)
     try:
-        shapes = [x.shape for x in xs]
+        shapes = [x.shape for x in given]
     except AttributeError:
-        shapes = []
-    if len(shapes) < len(xs):
-        check_expressions(name, xs)
-    if not xs:
+        check_expressions(name, given)
+        raise
+    if not given:
         return []
     if shapes.count(shapes[0]) == len(shapes):
-        runs = [list(xs)]
+        runs = [given]
     else:
-        runs = [list(run) for _, run in itertools.groupby(xs, key=lambda x: x.shape)]
+        runs = [list(run) for _, run in itertools.groupby(given, key=lambda x: x.shape)]
     check_expressions(name, [run[0] for run in runs])
-    return runs
+    return [Expressions(graph_of(name, run), run[0].shape, [x.index for x in run]) for run in runs]
+
+
+def joined(parts: Sequence[Expressions]) -> MutableSequence[Expression]:
+    """The items of all parts: places where they have one shape, else a list."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.shape for part in parts}) == 1:
+        return Expressions(parts[0].graph, parts[0].shape, [index for part in parts for index in part.indices])
+    return [x for part in parts for x in part]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import TYPE_CHECKING
 
 from weft_core.errors import ShapeError
@@ -49,14 +49,17 @@ class RNNState:
         """The states after each of these inputs."""
         states: list[RNNState] = []
         state = self
-        for layers, output in self._builder.steps(self.layers, list(xs), self._update):
+        for layers, output in self._builder.steps(self.layers, xs, self._update):
             state = RNNState(self._builder, layers, output, state, self._update)
             states.append(state)
         return states
 
-    def transduce(self, xs: Iterable[Expression]) -> list[Expression]:
-        """The outputs of the top layer after each of these inputs; the quickest way to run over a sequence."""
-        return self._builder.outputs(self.layers, list(xs), self._update)
+    def transduce(self, xs: Iterable[Expression]) -> MutableSequence[Expression]:
+        """The outputs of the top layer after each of these inputs; the quickest way to run over a sequence.
+
+        Of inputs of one shape they are `Expressions`, a list that makes its items when they are asked for.
+        """
+        return self._builder.outputs(self.layers, xs, self._update)
 
     def output(self) -> Expression | None:
         """Output of the top layer; None for the start of a sequence."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from weft_core.cell import Cell
 from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
@@ -17,7 +18,6 @@ from weft_core.shape import shape_of
 
 from . import cells
 from .state import zero_state
-from .template import Cell
 
 
 class TreeState(NamedTuple):

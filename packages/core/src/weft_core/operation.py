@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from .errors import WeftError
 from .expression import Expression
 from .graph import ComputationGraph, current
+from .sequence import Expressions
 from .shape import Shape
 from .signature import Signature
 
 Attribute: TypeAlias = int | float | str | bool | tuple[int, ...]
 Array: TypeAlias = NDArray[np.floating[Any]]
+# Signature id and result shape by the shapes of two operands: quicker to find than by a pair.
+Pairs: TypeAlias = dict[Shape, dict[Shape, tuple[int, Shape]]]
 
 _new = object.__new__
 
@@ -91,9 +94,11 @@ class Operation(ABC):
         """Look up or make the signature for these operands."""
         check_expressions(self.name, operands)
         shapes = tuple(x.shape for x in operands)
-        made = self.infer(shapes, attributes)
-        entry = (made.id, made.results[0], made)
-        self.table[(attributes, *shapes)] = entry
+        # Recorders have tables of their own, but instructions alike have one signature, or they would not batch.
+        entry = self.table.get((attributes, *shapes))
+        if entry is None:
+            made = self.infer(shapes, attributes)
+            self.table[(attributes, *shapes)] = entry = (made.id, made.results[0], made)
         return entry
 
     def record(
@@ -129,7 +134,7 @@ def check_expressions(name: str, operands: Iterable[Any]) -> None:
             )
 
 
-def graph_of(name: str, operands: Sequence[Expression]) -> ComputationGraph:
+def graph_of(name: str, operands: Iterable[Expression | Expressions]) -> ComputationGraph:
     """The graph that these operands live in; parameters live in all, alone in the current one."""
     graph = None
     for x in operands:
@@ -177,15 +182,15 @@ def unary_function(operation: Operation, attributes: tuple[Attribute, ...] = ())
 def binary_function(
     operation: Operation, attributes: tuple[Attribute, ...] = ()
 ) -> Callable[[Expression, Expression], Expression]:
-    """A recorder for two operands: one look-up, three appends."""
-    table: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
+    """A recorder for two operands: two look-ups, three appends."""
+    table: Pairs = {}
 
     def function(x: Expression, y: Expression) -> Expression:
         try:
-            sid, shape = table[x.shape, y.shape]
+            sid, shape = table[x.shape][y.shape]
         except (KeyError, AttributeError):
             sid, shape, _ = operation.signature((x, y), attributes)
-            table[x.shape, y.shape] = sid, shape
+            table.setdefault(x.shape, {})[y.shape] = sid, shape
         graph = x.graph or y.graph or current()
         if y.graph is not graph and y.graph is not None:
             raise mixed_graphs(operation.name, graph, y.graph)
@@ -207,44 +212,64 @@ def list_function(
 ) -> Callable[[Sequence[Expression]], Expression]:
     """A recorder for a list of operands; those of one shape have a key of two entries."""
     table: dict[tuple[object, ...], tuple[int, Shape]] = {}
+    of_two = binary_function(operation, attributes)
 
-    def entry(key: tuple[object, ...], xs: Sequence[Expression]) -> tuple[int, Shape]:
+    def of_many(xs: Sequence[Expression]) -> Expression:
+        """Operands of several shapes, or with parameters among them, and the first use of a shape."""
         check_list(operation.name, xs)
-        sid, shape, _ = operation.signature(xs, attributes)
-        table[key] = sid, shape
-        return sid, shape
+        check_expressions(operation.name, xs)
+        shapes = [x.shape for x in xs]
+        first, count = shapes[0], len(shapes)
+        key = (first, count) if shapes.count(first) == count else (*shapes, None)
+        return append(graph_of(operation.name, xs), key, xs, [x.index for x in xs])
+
+    def append(
+        graph: ComputationGraph, key: tuple[object, ...], xs: Sequence[Expression], indices: Sequence[int]
+    ) -> Expression:
+        found = table.get(key)
+        if found is None:
+            check_list(operation.name, xs)
+            found = table[key] = operation.signature(xs, attributes)[:2]
+        code = graph.code
+        index = len(code)
+        code.append(found[0])
+        code.extend(indices)
+        return Expression(graph, index, found[1])
 
     def function(xs: Sequence[Expression]) -> Expression:
-        if xs.__class__ is not list and not isinstance(xs, (list, tuple)):
+        if xs.__class__ is not list:
+            if type(xs) is Expressions and xs.items is None:
+                return append(xs.graph, (xs.shape, len(xs.indices)), xs, xs.indices)
             check_list(operation.name, xs)
-        key: tuple[object, ...] = ()
+        if len(xs) == 2:
+            x, y = xs
+            return of_two(x, y)
+        indices: list[int] = []
         try:
-            shapes = [x.shape for x in xs]
-            first = shapes[0]
-            key = (first, len(shapes)) if shapes.count(first) == len(shapes) else (*shapes, None)
-            sid, shape = table[key]
+            first = xs[0]
+            graph, operand = first.graph or current(), first.shape
+            for x in xs:
+                if x.shape is not operand or x.graph is not graph:
+                    return of_many(xs)
+                indices.append(x.index)
+            sid, shape = table[operand, len(indices)]
         except (KeyError, AttributeError, IndexError):
-            sid, shape = entry(key, xs)
-        graph = xs[0].graph or current()
-        for x in xs:
-            if x.graph is not graph:
-                graph = graph_of(operation.name, xs)
+            return of_many(xs)
         result: Expression = _new(Expression)
         result.graph = graph
         result.shape = shape
         code = graph.code
         result.index = len(code)
         code.append(sid)
-        for x in xs:
-            code.append(x.index)
+        code.extend(indices)
         return result
 
     return function
 
 
 def check_list(name: str, xs: Sequence[Expression]) -> None:
-    """Raise for an empty list, and for what is no list or tuple of expressions."""
-    if not isinstance(xs, (list, tuple)):
+    """Raise for an empty list, and for what is no list, tuple or sequence of expressions."""
+    if not isinstance(xs, (list, tuple, Expressions)):
         raise TypeError(f"{name} takes one list of expressions, got {type(xs).__name__}")
     if not xs:
         raise ValueError(f"{name}: the list of expressions is empty; give at least one")

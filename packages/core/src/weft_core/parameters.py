@@ -14,7 +14,7 @@ from .errors import GradientError, IndexValueError, ShapeError
 from .expression import Expression, shaped
 from .graph import current
 from .initializers import real_array
-from .ops.inputs import LookupExpression, lookup, lookup_batch, lookup_operation
+from .ops.inputs import LookupExpression, lookup_batch, lookup_operation
 from .shape import Shape
 from .store import DenseSlot, Floats, LookupTable, ParameterStore, parameter_arrays
 
@@ -202,9 +202,11 @@ class LookupParameters(StoredParameter):
     first.
     """
 
-    __slots__ = ("row_dims", "rows")
+    __slots__ = ("_lookup", "row_dims", "rows")
 
     _slot: LookupTable
+    # Signature id and shape of one looked-up row.
+    _lookup: tuple[int, Shape]
     row_dims: tuple[int, ...]
     rows: int
 
@@ -212,6 +214,7 @@ class LookupParameters(StoredParameter):
         self.row_dims = row_dims
         self.rows = len(slot.values)
         super().__init__(store, slot, name, lambda **owned: TableShape((*row_dims, self.rows), 1, **owned))
+        self._lookup = lookup_operation.of_table(self.shape, row_dims, 1)
 
     def __str__(self) -> str:
         return f"LookupParameter {self._name}"
@@ -223,13 +226,9 @@ class LookupParameters(StoredParameter):
         """Row `index`; raises `IndexValueError`, an IndexError, for a row that the table does not have."""
         if index.__class__ is not int or not 0 <= index < self.rows:
             index = self._row(index)
-        try:
-            sid, shape, _ = lookup_operation.table[self.shape, 1]
-        except KeyError:
-            return lookup(self, index)
         row: LookupExpression = _new(LookupExpression)
+        sid, row.shape = self._lookup
         row.graph = graph = current()
-        row.shape = shape
         row.rows = self.rows
         code = graph.code
         row.index = len(code)

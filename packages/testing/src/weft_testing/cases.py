@@ -331,6 +331,13 @@ INPUTS = [
     turning("lookup-used", lambda i, x: w.cmult(i.table("E", 5, 3)[i.turn(1, 4, 1)], x), (3,)),
     turning("lookup_batch", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2, 1])),
     turning("lookup_batch-constant", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2], update=False)),
+    turning("lookup_each", lambda i: w.lookup_each(i.table("E", 5, 3), [i.turn(1, 4), 2, 2, 0])),
+    turning("lookup_each-constant", lambda i: w.lookup_each(i.table("E", 5, 3), [i.turn(1, 4), 2], update=False)),
+    turning(
+        "lookup_each-used",
+        lambda i, x: w.cmult(w.concatenate(w.lookup_each(i.table("E", 5, 3), [i.turn(1, 4), 2])), x),
+        (6,),
+    ),
     turning(
         "lookup-whole_table", lambda i, x: multiply(i.table("E", 5, 3), x) + i.table("E", 5, 3)[i.turn(1, 4)], (5,)
     ),

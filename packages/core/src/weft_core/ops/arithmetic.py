@@ -9,9 +9,8 @@ from ..elementwise import elementwise
 from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
-from ..operation import check_expressions, mixed_graphs, operations
+from ..operation import Pairs, check_expressions, mixed_graphs, operations
 from ..parameters import ParameterExpression
-from ..shape import Shape
 from .products import affine_products, multiply
 
 add = elementwise("add", "a + b", da="dy", db="dy")
@@ -69,7 +68,7 @@ def _operator(
 ) -> Callable[[Expression, Any], Expression]:
     """An operator for two expressions, or an expression and a number; the hot path has no call inside."""
     operation: Any = operations[name]
-    table: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
+    table: Pairs = {}
     new = object.__new__
 
     def operator(x: Expression, y: Any) -> Expression:
@@ -77,12 +76,12 @@ def _operator(
         if kind is float or kind is int:
             return with_number(x, y)
         try:
-            sid, shape = table[x.shape, y.shape]
+            sid, shape = table[x.shape][y.shape]
         except (KeyError, AttributeError):
             if not isinstance(y, Expression):
                 return with_number(x, _number(y))
             sid, shape, _ = operation.signature((x, y))
-            table[x.shape, y.shape] = sid, shape
+            table.setdefault(x.shape, {})[y.shape] = sid, shape
         graph = x.graph or y.graph or current()
         if y.graph is not graph and y.graph is not None:
             raise mixed_graphs(name, graph, y.graph)
@@ -111,7 +110,7 @@ def _multiply(x: Expression, y: Any) -> Expression:
 def _parameter_times(w: Expression, y: Any) -> Expression:
     """`w * y` for a parameter: after its first use with a shape, one look-up and two appends."""
     try:
-        sid, shape = affine_products[w.shape, y.shape]
+        sid, shape = affine_products[w.shape][y.shape]
     except (KeyError, AttributeError):
         return _multiply(w, y)
     product: Expression = object.__new__(Expression)

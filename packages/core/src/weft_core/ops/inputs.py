@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from operator import index as as_index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..errors import IndexValueError, ShapeError
 from ..expression import Expression
 from ..graph import ComputationGraph, current
 from ..operation import Array, Attribute, Call, Operation
+from ..sequence import Expressions
 from ..shape import Shape, as_dims, shape_of
 from ..signature import BLOCKS, Signature
 
@@ -287,6 +289,32 @@ def lookup(p: LookupParameters, index: int = 0, update: bool = True) -> LookupEx
     code.append(sid)
     code.append(index if index.__class__ is int else int(index))
     return expression
+
+
+def lookup_each(p: LookupParameters, indices: Iterable[int], update: bool = True) -> Expressions:
+    """Rows of a look-up table as a sequence, one expression per index: `[lookup(p, i) for i in indices]` in one go.
+
+    `update=False` gives constants. Raises `IndexValueError` naming the first row that the table does not have.
+    """
+    try:
+        table = p.shape if update else p.constant_shape
+        rows, row_dims = p.rows, p.row_dims
+    except AttributeError:
+        raise TypeError(f"lookup_each takes LookupParameters, got {type(p).__name__}") from None
+    try:
+        ids = list(map(as_index, indices))
+    except TypeError as error:
+        raise TypeError(f"lookup_each takes the ids of rows, a list of ints: {error}") from None
+    if ids and not 0 <= min(ids) <= max(ids) < rows:
+        check_indices("lookup_each", ids, rows)
+    sid, shape = lookup_operation.of_table(table, row_dims, 1)
+    graph = current()
+    code = graph.code
+    start = len(code)
+    instructions = [sid] * (2 * len(ids))
+    instructions[1::2] = ids
+    code.extend(instructions)
+    return Expressions(graph, shape, range(start, len(code), 2))
 
 
 def lookup_batch(p: LookupParameters, indices: Iterable[int], update: bool = True) -> LookupExpression:

@@ -9,7 +9,17 @@ import numpy as np
 from ..errors import ShapeError
 from ..expression import Expression
 from ..gated import gated
-from ..operation import Array, Attribute, Call, Operation, binary_function, check_expressions, check_list, graph_of
+from ..operation import (
+    Array,
+    Attribute,
+    Call,
+    Operation,
+    Pairs,
+    binary_function,
+    check_expressions,
+    check_list,
+    graph_of,
+)
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 
@@ -54,7 +64,7 @@ def matrices(operands: Sequence[Array]) -> list[Array]:
 matrix_product = MatrixProduct()
 _new = object.__new__
 _multiply = binary_function(matrix_product)
-affine_products: dict[tuple[Shape, Shape], tuple[int, Shape]] = {}
+affine_products: Pairs = {}
 
 
 def multiply(x: Expression, y: Expression) -> Expression:
@@ -63,12 +73,12 @@ def multiply(x: Expression, y: Expression) -> Expression:
     if shape.parameter < 0 or len(shape.dims) != 2 or y.shape.parameter >= 0:
         return _multiply(x, y)
     try:
-        sid, result = affine_products[shape, y.shape]
+        sid, result = affine_products[shape][y.shape]
     except KeyError:
         if shape.dims[1] != y.shape.rows or len(y.shape.dims) > 2:
             return _multiply(x, y)
         signature = affine.bind((y.shape,), (), (shape,), None)
-        sid, result = affine_products[shape, y.shape] = signature.id, signature.results[0]
+        sid, result = affine_products.setdefault(shape, {})[y.shape] = signature.id, signature.results[0]
     graph = y.graph
     index = len(graph.code)
     graph.code.append(sid)
@@ -76,7 +86,9 @@ def multiply(x: Expression, y: Expression) -> Expression:
     return Expression(graph, index, result)
 
 
+# Signature id and result shape by the shapes of all expressions; for one product, by weight, operand and bias.
 _affine_forms: dict[tuple[Shape, ...], tuple[int, Shape]] = {}
+_one_product: dict[Shape, dict[Shape, dict[Shape, tuple[int, Shape]]]] = {}
 
 
 def affine_transform(exprs: Sequence[Expression]) -> Expression:
@@ -85,34 +97,45 @@ def affine_transform(exprs: Sequence[Expression]) -> Expression:
     With parameters as e0, e1, e3, ... this is one instruction. A result of one column is a vector.
     Raises ValueError for an even number of expressions, `ShapeError` where rows and columns do not fit.
     """
-    key: tuple[Shape, ...]
+    if exprs.__class__ is not list or len(exprs) != 3:
+        return _affine_sum(exprs)
+    bias, weight, operand = exprs
     try:
-        if len(exprs) == 3:
-            bias, weight, operand = exprs
-            key = bias.shape, weight.shape, operand.shape
-        else:
-            key = tuple([x.shape for x in exprs])
-        sid, shape = _affine_forms[key]
-    except (AttributeError, TypeError):
-        check_list("affine_transform", exprs)
-        check_expressions("affine_transform", exprs)
-        raise
-    except KeyError:
-        return _affine_slow(exprs, key)
+        sid, shape = _one_product[weight.shape][operand.shape][bias.shape]
+    except (KeyError, AttributeError):
+        return _affine_sum(exprs)
     result: Expression = _new(Expression)
-    result.graph = graph = exprs[2].graph
+    result.graph = graph = operand.graph
     result.shape = shape
     code = graph.code
     result.index = len(code)
-    if len(key) > 3:
-        graph_of("affine_transform", exprs[2::2])
     code.append(sid)
-    for x in exprs[2::2]:
-        code.append(x.index)
+    code.append(operand.index)
     return result
 
 
-def _affine_slow(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Expression:
+def _affine_sum(exprs: Sequence[Expression]) -> Expression:
+    """Any number of products; the first use of these shapes makes the signature."""
+    if exprs.__class__ is not list:
+        check_list("affine_transform", exprs)
+    try:
+        key = tuple([x.shape for x in exprs])
+        sid, shape = _affine_forms[key]
+    except AttributeError:
+        check_expressions("affine_transform", exprs)
+        raise
+    except KeyError:
+        return _affine_first(exprs, key)
+    operands = exprs[2::2]
+    graph = graph_of("affine_transform", operands)
+    code = graph.code
+    index = len(code)
+    code.append(sid)
+    code.extend([x.index for x in operands])
+    return Expression(graph, index, shape)
+
+
+def _affine_first(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Expression:
     """The first use of these shapes, or a form with computed matrices, which is composed of products and sums."""
     from .arithmetic import add
 
@@ -133,8 +156,10 @@ def _affine_slow(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Express
         and (len(operands[0].dims) == 1 or one_columns != {1})
     ):
         signature = affine.bind(operands, (), weights, bias)
-        _affine_forms[key] = signature.id, signature.results[0]
-        return affine_transform(exprs)
+        _affine_forms[key] = found = signature.id, signature.results[0]
+        if len(weights) == 1:
+            _one_product.setdefault(weights[0], {}).setdefault(operands[0], {})[bias] = found
+        return _affine_sum(exprs)
     total = None
     for w, x in zip(exprs[1::2], exprs[2::2], strict=True):
         product = multiply(w, x)

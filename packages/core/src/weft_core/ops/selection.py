@@ -179,7 +179,7 @@ def pick(e: Expression, index: int = 0, dim: int = 0) -> PickExpression:
     result.indices = 1
     code.append(sid)
     code.append(e.index)
-    code.append(int(index))
+    code.append(index if index.__class__ is int else int(index))
     return result
 
 
@@ -224,13 +224,15 @@ def pick_range(x: Expression, s: int, e: int, d: int = 0) -> Expression:
         _ranges[x.shape, e - s, d] = sid, shape, size
     if s < 0 or e > size:
         check_range(x, s, e, d)
-    graph = x.graph or current()
+    result: Expression = _new(Expression)
+    result.graph = graph = x.graph or current()
+    result.shape = shape
     code = graph.code
-    index = len(code)
+    result.index = len(code)
     code.append(sid)
     code.append(x.index)
-    code.append(int(s))
-    return Expression(graph, index, shape)
+    code.append(s if s.__class__ is int else int(s))
+    return result
 
 
 def check_range(x: Expression, s: int, e: int, d: int) -> None:

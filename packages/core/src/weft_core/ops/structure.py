@@ -133,6 +133,7 @@ class ConcatenateToBatch(Operation):
 
 _reshape, _transpose, _concatenate = Reshape(), Transpose(), Concatenate()
 _concatenations = [list_function(_concatenate, (axis,)) for axis in range(MAX_DIMS)]
+_below = _concatenations[0]
 _to_batch = list_function(ConcatenateToBatch())
 
 
@@ -160,7 +161,9 @@ def concatenate(xs: Sequence[Expression], d: int = 0) -> Expression:
 
     Raises ValueError for an empty list, `ShapeError` where the other dims differ.
     """
-    if not 0 <= d < MAX_DIMS:
+    if d == 0:
+        return _below(xs)
+    if not 0 < d < MAX_DIMS:
         raise ShapeError(f"concatenate: the axis must be in 0 to {MAX_DIMS - 1}, got {d}")
     return _concatenations[d](xs)
 

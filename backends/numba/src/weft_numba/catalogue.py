@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     activations,
+    compound,
     elementwise,
     gated,
     indexing,
@@ -21,6 +22,7 @@ from . import (
 
 __all__ = [
     "activations",
+    "compound",
     "elementwise",
     "gated",
     "indexing",

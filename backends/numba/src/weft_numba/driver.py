@@ -8,8 +8,9 @@ from numba import carray  # type: ignore[attr-defined]
 
 from weft_core import plan as p
 from weft_core.planner import ZERO_FLOATS
-from weft_core.signature import COLUMNS, LENGTH, SCATTERS
+from weft_core.signature import COLUMNS, COMPOUND, INNER, LENGTH, SCATTERS
 
+from . import inner as i
 from . import registers as r
 from .cache import cached_njit
 from .pointers import call_kernel, floats, integers, zero_floats
@@ -142,19 +143,24 @@ def make_plan(regs_address: int, assign: bool, full: bool) -> int:
 
 
 @cached_njit
-def bind(regs: Any, backward: bool) -> None:
-    """Write addresses into the plan's records: arenas, parameters, row lists, kernels.
+def bind(regs: Any, backward: bool) -> bool:
+    """Write addresses into the plan's records: arenas, parameters, row lists, kernels; False when kernels are missing.
 
     Before a backward pass, note the look-up tables that get a gradient as a whole.
     """
     state = carray(integers(regs[r.R_STATE]), p.STATE)
+    rows = integers(regs[r.R_ROWS])
     records = array(regs, r.R_RECORDS, r.R_RECORDS_SIZE)
     parameters, parameter_gradients = integers(regs[r.R_PARAMETERS]), integers(regs[r.R_PARAMETER_GRADIENTS])
     meta = integers(regs[r.R_PARAMETER_META])
     lists = regs[r.R_LISTS]
     position = 0
     for _ in range(state[p.TYPES]):
-        kernels = regs[r.R_KERNELS] + 8 * r.KERNEL_COLUMNS * records[position + p.T_SIGNATURE]
+        record = position
+        signature = records[position + p.T_SIGNATURE]
+        kernels = regs[r.R_KERNELS] + 8 * r.KERNEL_COLUMNS * signature
+        if integers(kernels)[r.KERNEL_READY] < (r.ALL_READY if backward else r.FORWARD_READY):
+            return False
         records[position + p.T_KERNELS] = kernels
         records[position + p.T_ATTRIBUTES] = integers(kernels)[r.KERNEL_ATTRIBUTES]
         records[position + p.T_TABLE] = integers(kernels)[r.KERNEL_TABLE]
@@ -179,14 +185,70 @@ def bind(regs: Any, backward: bool) -> None:
                 records[position + p.V_ROWS] = lists + 8 * records[position + p.V_LIST]
                 records[position + p.V_GRADIENT_ROWS] = lists + 8 * records[position + p.V_GRADIENT_LIST]
             position += p.VIEW
+        if records[record + p.T_FLAGS] & COMPOUND and records[record + p.T_TABLE]:
+            bind_inner(regs, records, record)
+        position += rows[signature * COLUMNS + INNER]
+    return True
+
+
+@cached_njit
+def bind_inner(regs: Any, records: Any, outer: int) -> None:
+    """Write the records of inner instructions: their views are the outer ones, perhaps shifted.
+
+    An instruction that reads nothing of the recurrence is hoisted: it runs for all rows at once.
+    """
+    table = integers(records[outer + p.T_TABLE])
+    count = records[outer + p.T_COUNT]
+    at = 1
+    for _ in range(table[0]):
+        inner = outer + table[at + i.OFFSET]
+        kernels = regs[r.R_KERNELS] + 8 * r.KERNEL_COLUMNS * table[at + i.SIGNATURE]
+        results, operands = table[at + i.RESULTS], table[at + i.OPERANDS]
+        views = results + operands + table[at + i.PARAMETERS]
+        records[inner + p.T_SIGNATURE] = table[at + i.SIGNATURE]
+        records[inner + p.T_COUNT] = count
+        records[inner + p.T_BATCH] = table[at + i.BATCH]
+        records[inner + p.T_RESULTS] = results
+        records[inner + p.T_OPERANDS] = operands
+        records[inner + p.T_PARAMETERS] = table[at + i.PARAMETERS]
+        records[inner + p.T_NEEDS] = records[outer + p.T_NEEDS]
+        records[inner + p.T_FLAGS] = table[at + i.FLAGS]
+        records[inner + p.T_KERNELS] = kernels
+        records[inner + p.T_ATTRIBUTES] = integers(kernels)[r.KERNEL_ATTRIBUTES]
+        records[inner + p.T_TABLE] = integers(kernels)[r.KERNEL_TABLE]
+        records[inner + p.T_CONTEXT] = regs[r.R_SELF]
+        records[inner + p.T_PAYLOAD_ROWS] = records[outer + p.T_PAYLOAD_ROWS] + 8 * table[at + i.PAYLOAD] * count
+        at += i.VIEWS
+        hoisted = 1
+        for k in range(views):
+            source = outer + p.HEADER + p.VIEW * table[at + i.VIEW]
+            target = inner + p.HEADER + p.VIEW * k
+            for field in range(p.VIEW):
+                records[target + field] = records[source + field]
+            records[target + p.V_SIZE] = table[at + i.VIEW_SIZE]
+            records[target + p.V_BATCH] = table[at + i.VIEW_BATCH]
+            shift = 4 * table[at + i.SHIFT]
+            records[target + p.V_VALUES] += shift
+            if records[target + p.V_GRADIENTS]:
+                records[target + p.V_GRADIENTS] += shift
+            if k >= results:
+                hoisted &= records[source + p.V_EXTERNAL]
+            at += i.VIEW_FIELDS
+        records[inner + p.T_HOISTED] = hoisted
+        for k in range(results):
+            source = outer + p.HEADER + p.VIEW * table[at - i.VIEW_FIELDS * (views - k) + i.VIEW]
+            records[source + p.V_EXTERNAL] = hoisted
 
 
 @cached_njit
 def run_forward(regs_address: int, first: int) -> int:
-    """Run the plan's steps from `first` on; REFERENCE when a step has no kernel (its number is in R_RESUME)."""
+    """Run the plan's steps from `first` on; REFERENCE when a step has no kernel (its number is in R_RESUME).
+
+    NEED_KERNELS when kernels must be compiled before the first step.
+    """
     regs = carray(integers(regs_address), r.REGISTERS)
-    if first == 0:
-        bind(regs, False)
+    if first == 0 and not bind(regs, False):
+        return r.NEED_KERNELS
     steps = integers(regs[r.R_STEPS])
     record_of = column(regs, r.R_TYPES, r.K_RECORD_OF)
     records = regs[r.R_RECORDS]
@@ -209,12 +271,13 @@ def run_forward(regs_address: int, first: int) -> int:
 def run_backward(regs_address: int, last: int, seed: int) -> int:
     """Run the plan's steps backwards from `last` on; from the end (`last` < 0) after clearing the gradients.
 
-    The gradient at `seed` is 1. REFERENCE when a step has no kernel, as in `run_forward`.
+    The gradient at `seed` is 1. REFERENCE and NEED_KERNELS as in `run_forward`.
     """
     regs = carray(integers(regs_address), r.REGISTERS)
     state = integers(regs[r.R_STATE])
     if last < 0:
-        bind(regs, True)
+        if not bind(regs, True):
+            return r.NEED_KERNELS
         zero_floats(regs[r.R_GRADIENTS] + 4 * ZERO_FLOATS, state[p.GRADIENT_TOP] - ZERO_FLOATS)
         floats(regs[r.R_GRADIENTS])[seed] = 1.0
         last = state[p.STEPS] - 1

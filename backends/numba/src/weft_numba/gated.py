@@ -1,6 +1,6 @@
 """Gated kernels: products with parameters once for all rows where they can, pointwise programs as one loop.
 
-Views: results, gates (absent when linear), operands, states, weights, bias.
+Views: results, gates (absent when linear), operands, states, weights, biases.
 """
 
 from __future__ import annotations
@@ -31,20 +31,38 @@ from .views import (
     wants_gradient,
 )
 
-# Integers of a signature's table.
-PRODUCTS, STATES, GATE_ROWS, HIDDEN, COLUMNS, HAS_BIAS, LINEAR = range(7)
+# Integers of a signature's table: these; then for each product and each bias the fields below.
+PRODUCTS, STATES, GATE_ROWS, HIDDEN, COLUMNS, BIASES, LINEAR = range(7)
+FIRST_PRODUCT = 7
+# Of a product: the views of operand and weight, the first gate row, where its part of the weight begins, weight rows.
+OPERAND, WEIGHT, ROW, PART, ROWS = range(5)
+PRODUCT_FIELDS = 5
+# Of a bias: its view, the first gate row, and its rows.
+BIAS, BIAS_ROW, BIAS_SIZE = range(3)
+BIAS_FIELDS = 3
 
 
 def layout_table(signature: Signature) -> list[int]:
-    """Counts and sizes that every phase needs."""
+    """Counts, sizes and places that every phase needs."""
     operation = signature.operation
     assert isinstance(operation, Gated)
     states = len(operation.states)
-    products = len(signature.operands) - states
-    rows = signature.parameters[0].rows
-    columns = signature.operands[0].dim(1)
-    bias = len(signature.parameters) - products
-    return [products, states, rows, rows // len(operation.gates), columns, bias, int(operation.linear)]
+    results = len(signature.results) + len(signature.saved)
+    if not operation.gates:
+        return [0, states, 0, signature.results[0].size, 1, 0, 0]
+    places, parameters = operation.layout(signature), signature.parameters
+    rows = places.rows(parameters)
+    numbers = [
+        len(places.products), states, rows, rows // len(operation.gates), signature.operands[0].dim(1),
+        len(places.biases), int(operation.linear),
+    ]  # fmt: skip
+    first = results + len(signature.operands)
+    for p in places.products:
+        weight = parameters[p.weight]
+        numbers += [results + p.operand, first + p.weight, p.row, p.column * weight.rows, weight.rows]
+    for k, row in enumerate(places.biases, operation.weights(signature)):
+        numbers += [first + k, row, parameters[k].size]
+    return numbers
 
 
 @cached_njit
@@ -54,13 +72,13 @@ def gates_view(record: int) -> int:
 
 
 @cached_njit
-def operand_view(record: int, k: int) -> int:
-    return view(record, integers(record)[T_RESULTS] + k)
+def product_field(record: int, k: int, field: int) -> int:
+    return layout(record, FIRST_PRODUCT + PRODUCT_FIELDS * k + field)
 
 
 @cached_njit
-def weight_view(record: int, k: int) -> int:
-    return view(record, integers(record)[T_RESULTS] + layout(record, PRODUCTS) + layout(record, STATES) + k)
+def bias_field(record: int, k: int, field: int) -> int:
+    return layout(record, FIRST_PRODUCT + PRODUCT_FIELDS * layout(record, PRODUCTS) + BIAS_FIELDS * k + field)
 
 
 @cached_njit
@@ -106,14 +124,15 @@ def add_products(record: int, start: int, count: int, external: int) -> None:
     gate_rows = layout(record, GATE_ROWS)
     columns = count * columns_of(record)
     for k in range(layout(record, PRODUCTS)):
-        x = operand_view(record, k)
+        x = view(record, product_field(record, k, OPERAND))
         if integers(x)[V_EXTERNAL] != external or all_zero(x, start, count):
             continue
         address, lead = gather(record, x, start, count)
-        width = size(x) // layout(record, COLUMNS)
+        width, rows = size(x) // layout(record, COLUMNS), product_field(record, k, ROWS)
+        weight = value(view(record, product_field(record, k, WEIGHT)), 0) + 4 * product_field(record, k, PART)
         product_add(
-            sgemm_address(record), gate_rows, columns, width, value(weight_view(record, k), 0), gate_rows, address,
-            lead, value(gates, start), gate_rows,
+            sgemm_address(record), rows, columns, width, weight, rows, address, lead,
+            value(gates, start) + 4 * product_field(record, k, ROW), gate_rows,
         )  # fmt: skip
 
 
@@ -123,12 +142,17 @@ def prologue(record: int, start: int, count: int) -> None:
     gate_rows = layout(record, GATE_ROWS)
     columns = count * columns_of(record)
     address = value(gates, start)
-    if layout(record, HAS_BIAS):
-        bias = value(weight_view(record, layout(record, PRODUCTS)), 0)
-        for c in range(columns):
-            copy_floats(address + 4 * c * gate_rows, bias, gate_rows)
-    else:
+    covered = 0
+    for k in range(layout(record, BIASES)):
+        covered += bias_field(record, k, BIAS_SIZE)
+    if covered < gate_rows:
         zero_floats(address, columns * gate_rows)
+    for k in range(layout(record, BIASES)):
+        bias = value(view(record, bias_field(record, k, BIAS)), 0)
+        n = bias_field(record, k, BIAS_SIZE)
+        target = address + 4 * bias_field(record, k, BIAS_ROW)
+        for c in range(columns):
+            copy_floats(target + 4 * c * gate_rows, bias, n)
     add_products(record, start, count, 1)
 
 
@@ -145,33 +169,23 @@ def add_operand_gradients(record: int, start: int, count: int, external: int) ->
     gates = gates_view(record)
     gate_rows = layout(record, GATE_ROWS)
     columns = count * columns_of(record)
-    dgates = gradient(gates, start)
     for k in range(layout(record, PRODUCTS)):
-        x = operand_view(record, k)
+        x = view(record, product_field(record, k, OPERAND))
         if integers(x)[V_EXTERNAL] != external or not wants_gradient(x) or all_zero(x, start, count):
             continue
-        weight = value(weight_view(record, k), 0)
-        width = size(x) // layout(record, COLUMNS)
-        whole = total(x) == width * columns_of(record)
+        width, rows = size(x) // layout(record, COLUMNS), product_field(record, k, ROWS)
+        weight = value(view(record, product_field(record, k, WEIGHT)), 0) + 4 * product_field(record, k, PART)
+        dgates = gradient(gates, start) + 4 * product_field(record, k, ROW)
         distance = total(x) if count == 1 else row_distance(integers(x)[V_GRADIENT_ROWS], start, count)
-        if whole and distance == total(x):
+        if total(x) == width * columns_of(record) and distance == total(x):
             product_transposed_add(
-                sgemm_address(record),
-                gate_rows,
-                columns,
-                width,
-                weight,
-                gate_rows,
-                dgates,
-                gate_rows,
-                gradient(x, start),
-                width,
+                sgemm_address(record), rows, columns, width, weight, rows, dgates, gate_rows, gradient(x, start), width
             )
             continue
         packed = scratch(record)
         zero_floats(packed, width * columns)
         product_transposed_add(
-            sgemm_address(record), gate_rows, columns, width, weight, gate_rows, dgates, gate_rows, packed, width
+            sgemm_address(record), rows, columns, width, weight, rows, dgates, gate_rows, packed, width
         )
         scatter_add(record, x, start, count, packed)
 
@@ -206,32 +220,34 @@ def epilogue(record: int, start: int, count: int) -> None:
     gate_rows = layout(record, GATE_ROWS)
     columns = count * columns_of(record)
     dgates = gradient(gates, start)
-    products = layout(record, PRODUCTS)
-    for k in range(products):
-        w = weight_view(record, k)
-        x = operand_view(record, k)
+    for k in range(layout(record, PRODUCTS)):
+        w = view(record, product_field(record, k, WEIGHT))
+        x = view(record, product_field(record, k, OPERAND))
         if not wants_gradient(w) or all_zero(x, start, count):
             continue
         address, lead = gather(record, x, start, count)
-        width = size(x) // layout(record, COLUMNS)
+        width, rows = size(x) // layout(record, COLUMNS), product_field(record, k, ROWS)
         outer_add(
-            sgemm_address(record),
-            gate_rows,
-            columns,
-            width,
-            dgates,
-            gate_rows,
-            address,
-            lead,
-            gradient(w, 0),
-            gate_rows,
-        )
-    if layout(record, HAS_BIAS) and wants_gradient(weight_view(record, products)):
-        target = floats(gradient(weight_view(record, products), 0))
-        for c in range(columns):
-            column = floats(dgates + 4 * c * gate_rows)
-            for i in range(gate_rows):
-                target[i] += column[i]
+            sgemm_address(record), rows, columns, width, dgates + 4 * product_field(record, k, ROW), gate_rows, address,
+            lead, gradient(w, 0) + 4 * product_field(record, k, PART), rows,
+        )  # fmt: skip
+    for k in range(layout(record, BIASES)):
+        bias = view(record, bias_field(record, k, BIAS))
+        if wants_gradient(bias):
+            add_columns(
+                gradient(bias, 0), dgates + 4 * bias_field(record, k, BIAS_ROW), bias_field(record, k, BIAS_SIZE),
+                columns, gate_rows,
+            )  # fmt: skip
+
+
+@cached_njit
+def add_columns(target_address: int, source: int, rows: int, columns: int, distance: int) -> None:
+    """Add all columns of a matrix."""
+    target = floats(target_address)
+    for c in range(columns):
+        column = floats(source + 4 * c * distance)
+        for i in range(rows):
+            target[i] += column[i]
 
 
 def _pointwise(operation: Gated, source: Source) -> list[str]:
@@ -294,11 +310,11 @@ def _pointwise_backward(operation: Gated, source: Source) -> list[str]:
 def _views(operation: Gated) -> list[str]:
     results = len(operation.result_names)
     rows = [f"    w_{n} = view(record, {k})" for k, n in enumerate(operation.result_names)]
-    rows.append(f"    w_gates = view(record, {results})")
-    rows += [
-        f"    w_{s} = view(record, {results + 1 + k} + layout(record, {PRODUCTS}))"
-        for k, s in enumerate(operation.states)
-    ]
+    if operation.gates:
+        rows.append(f"    w_gates = view(record, {results})")
+        results += 1
+    rows.append(f"    first = {results} + integers(record)[T_OPERANDS] - {len(operation.states)}")
+    rows += [f"    w_{s} = view(record, first + {k})" for k, s in enumerate(operation.states)]
     rows += [f"    v_{name} = float32(setting(record, {k}))" for k, name in enumerate(operation.settings)]
     rows.append(f"    hidden = layout(record, {HIDDEN})")
     return [*rows, f"    columns = layout(record, {COLUMNS}) * integers(record)[T_BATCH]"]
@@ -315,6 +331,8 @@ def make(operation: Gated) -> Kernel:
     }
     if operation.linear:
         return Kernel(**shared)  # type: ignore[arg-type]
+    if not operation.gates:
+        return _pointwise_only(operation)
     source = Source()
     body = "\n".join([*_pointwise(operation, source), "", "", *_pointwise_backward(operation, source), ""])
     module = write_module("gated_" + operation.name, IMPORTS + source.header() + "\n\n" + body)
@@ -323,6 +341,19 @@ def make(operation: Gated) -> Kernel:
         pointwise=module.pointwise,
         pointwise_backward=module.pointwise_backward,
         formulas=frozenset({"pointwise", "pointwise_backward"}),
+    )
+
+
+def _pointwise_only(operation: Gated) -> Kernel:
+    """The program is all there is."""
+    source = Source()
+    body = "\n".join([*_pointwise(operation, source), "", "", *_pointwise_backward(operation, source), ""])
+    module = write_module("pointwise_" + operation.name, IMPORTS + source.header() + "\n\n" + body)
+    return Kernel(
+        module.pointwise,
+        module.pointwise_backward,
+        table=layout_table,
+        formulas=frozenset({"forward", "backward"}),
     )
 
 

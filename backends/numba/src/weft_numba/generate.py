@@ -9,7 +9,7 @@ from weft_core.formula import FUNCTIONS, assignments, parse
 
 IMPORTS = """\
 from numba import float32
-from weft_core.plan import T_BATCH, T_TABLE
+from weft_core.plan import T_BATCH, T_OPERANDS, T_TABLE
 from weft_numba.mathematics import FORMULA_FUNCTIONS
 from weft_numba.pointers import floats, integers
 from weft_numba.registers import R_DATA

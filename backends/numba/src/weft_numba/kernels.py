@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weft_core.signature import ALIAS, Signature, signatures
+from weft_core.compound import inners
+from weft_core.signature import ALIAS, COMPOUND, Signature, signatures
 
 from . import registers as r
 from .cache import FORMULA_FASTMATH, KERNEL_FASTMATH
@@ -61,15 +63,13 @@ def kernel_family(kind: type, make: Callable[[Any], Kernel]) -> None:
 class KernelTable:
     """One row of addresses per signature.
 
-    Forward phases are compiled when a signature first runs, backward phases at the first backward.
+    Forward phases are compiled when a signature first runs, backward phases at its first backward.
     """
 
     def __init__(self) -> None:
         self.rows = np.zeros((256, r.KERNEL_COLUMNS), np.int64)
         self.made: dict[str, Kernel | None] = {}
         self.addresses: dict[Phase, int] = {}
-        self.forward_count = 0
-        self.backward_count = 0
         self._alive: list[Any] = []
         self._lock = threading.Lock()
 
@@ -91,22 +91,40 @@ class KernelTable:
             )
         return self.addresses[phase]
 
-    def prepare(self, count: int) -> None:
-        """Forward phases, settings and tables for the first `count` signatures."""
+    def reserve(self, count: int) -> None:
+        """Rows for the first `count` signatures."""
         with self._lock:
             if count > len(self.rows):
                 grown = np.zeros((2 * count, r.KERNEL_COLUMNS), np.int64)
                 grown[: len(self.rows)] = self.rows
                 self.rows = grown
-            for number in range(self.forward_count, count):
-                self._prepare_forward(signatures[number])
-            self.forward_count = max(self.forward_count, count)
 
-    def _prepare_forward(self, signature: Signature) -> None:
-        made = self.kernel_of(signature.operation)
-        if made is None or signature.flags & ALIAS:
-            return
+    def prepare(self, numbers: Iterable[int], backward: bool) -> None:
+        """Fill in the rows of these signatures, and of those inside of them."""
+        with self._lock:
+            for number in numbers:
+                self._prepare(signatures[number], backward)
+
+    def _prepare(self, signature: Signature, backward: bool) -> None:
         row = self.rows[signature.id]
+        made = None if signature.flags & ALIAS else self.kernel_of(signature.operation)
+        if signature.flags & COMPOUND:
+            inside = [inner.signature for inner in inners(signature)]
+            if any(self.kernel_of(inner.operation) is None for inner in inside):
+                # The reference runs the whole.
+                made = None
+            else:
+                for inner in inside:
+                    self._prepare(inner, backward)
+        if made is not None and row[r.KERNEL_READY] < r.FORWARD_READY:
+            self._prepare_forward(made, signature, row)
+        if made is not None and backward and row[r.KERNEL_READY] < r.ALL_READY:
+            row[r.KERNEL_BACKWARD] = self.address(made, "backward")
+            row[r.KERNEL_EPILOGUE] = self.address(made, "epilogue")
+            row[r.KERNEL_POINTWISE_BACKWARD] = self.address(made, "pointwise_backward")
+        row[r.KERNEL_READY] = max(row[r.KERNEL_READY], r.ALL_READY if backward else r.FORWARD_READY)
+
+    def _prepare_forward(self, made: Kernel, signature: Signature, row: NDArray[np.int64]) -> None:
         row[r.KERNEL_PROLOGUE] = self.address(made, "prologue")
         row[r.KERNEL_FORWARD] = self.address(made, "forward")
         row[r.KERNEL_POINTWISE] = self.address(made, "pointwise")
@@ -116,21 +134,6 @@ class KernelTable:
         self._alive += [settings, table]
         row[r.KERNEL_ATTRIBUTES] = settings.ctypes.data
         row[r.KERNEL_TABLE] = table.ctypes.data
-
-    def prepare_backward(self, count: int) -> None:
-        """Backward phases for the first `count` signatures."""
-        if count <= self.backward_count:
-            return
-        with self._lock:
-            for number in range(self.backward_count, count):
-                signature = signatures[number]
-                made = self.kernel_of(signature.operation)
-                if made is not None and not signature.flags & ALIAS:
-                    row = self.rows[number]
-                    row[r.KERNEL_BACKWARD] = self.address(made, "backward")
-                    row[r.KERNEL_EPILOGUE] = self.address(made, "epilogue")
-                    row[r.KERNEL_POINTWISE_BACKWARD] = self.address(made, "pointwise_backward")
-            self.backward_count = count
 
 
 kernel_table = KernelTable()

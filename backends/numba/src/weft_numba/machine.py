@@ -124,7 +124,7 @@ class Memory:
         count = len(signatures)
         if count > registers[r.R_KINDS]:
             self.grow_kinds()
-        kernel_table.prepare(count)
+        kernel_table.reserve(count)
         blocks = len(signatures.entries)
         if registers[r.R_BLOCKS_SIZE] < blocks:
             self.blocks = self._integers(r.R_BLOCKS, blocks)
@@ -205,7 +205,7 @@ class NumbaExecution(Execution):
         self.calls += 1
         status = driver.forward(memory.address)
         while status != r.DONE:
-            if status == r.NEED_MEMORY:
+            if status == r.NEED_MEMORY or status == r.NEED_KERNELS:
                 memory.grow_arenas()
                 self._run_forward(0)
                 break
@@ -264,9 +264,19 @@ class NumbaExecution(Execution):
 
     def _run_forward(self, first: int) -> None:
         self.calls += 1
-        while driver.run_forward(self.memory.address, first) == r.REFERENCE:
+        while (status := driver.run_forward(self.memory.address, first)) != r.DONE:
             self.calls += 1
-            first = self._reference(False)
+            if status == r.NEED_KERNELS:
+                self._prepare_kernels(False)
+            else:
+                first = self._reference(False)
+
+    def _prepare_kernels(self, backward: bool) -> None:
+        """Compile what the present plan runs."""
+        memory = self.memory
+        first = r.K_SIGNATURE * int(memory.registers[r.R_KINDS])
+        numbers = memory.types[first : first + int(memory.state[p.TYPES])]
+        kernel_table.prepare(numbers.tolist(), backward)
 
     def _reference(self, backward: bool) -> int:
         """Run the step that has no kernel through its NumPy reference; returns the number of the next step."""
@@ -287,7 +297,6 @@ class NumbaExecution(Execution):
         memory = self.memory
         state = memory.state
         self._sync(len(self.graph.code))
-        kernel_table.prepare_backward(len(signatures))
         if self._plan_covers((index,)) and not full:
             state[p.GRADIENT_TOP] = state[p.ARENA_TOP]
         else:
@@ -298,8 +307,12 @@ class NumbaExecution(Execution):
         self.reached = index
         last = -1
         self.calls += 1
-        while driver.run_backward(memory.address, last, int(memory.gradient_offset[index])) == r.REFERENCE:
+        seed = int(memory.gradient_offset[index])
+        while (status := driver.run_backward(memory.address, last, seed)) != r.DONE:
             self.calls += 1
+            if status == r.NEED_KERNELS:
+                self._prepare_kernels(True)
+                continue
             last = self._reference(True)
             if last < 0:
                 break

@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 from .backend import BackendEntry, backends
+from .cell import Cell, cell
 from .collection import Model, ParameterCollection
 from .elementwise import elementwise
 from .errors import (
@@ -82,6 +83,7 @@ from .ops.inputs import (
     inputVector,
     lookup,
     lookup_batch,
+    lookup_each,
     one_hot,
     ones,
     scalarInput,
@@ -155,6 +157,7 @@ from .ops.selection import (
 from .ops.softmax import constrained_softmax, log_softmax, softmax, sparsemax
 from .ops.structure import concatenate, concatenate_cols, concatenate_to_batch, reshape, transpose
 from .parameters import LookupParameters, Parameters
+from .sequence import Expressions
 
 zeroes = zeros
 
@@ -164,6 +167,8 @@ __all__ = [
     "ComputationGraph",
     "ConstInitializer",
     "Expression",
+    "Cell",
+    "Expressions",
     "FormulaError",
     "FromFileInitializer",
     "GlorotInitializer",
@@ -230,6 +235,7 @@ __all__ = [
     "flip_gradient",
     "floor",
     "forward",
+    "cell",
     "gated",
     "hinge",
     "hinge_batch",
@@ -251,6 +257,7 @@ __all__ = [
     "logsumexp_dim",
     "lookup",
     "lookup_batch",
+    "lookup_each",
     "max_dim",
     "mean_batches",
     "mean_dim",

@@ -10,6 +10,7 @@ time steps, weight gradients are one product for all uses, and the program is on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,46 @@ from .shape import Shape, common_batch, shape_of
 from .signature import WHOLE, Signature
 
 
+@dataclass(frozen=True)
+class Product:
+    """`gates[row:row + rows] += W[:, column:column + width] x`: which operand and parameter, and where."""
+
+    operand: int
+    weight: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Products, and for every bias (parameters after the weights) the first gate row it is added to."""
+
+    products: tuple[Product, ...]
+    biases: tuple[int, ...]
+
+    def encoded(self) -> tuple[int, ...]:
+        numbers = [len(self.products)]
+        for p in self.products:
+            numbers += [p.operand, p.weight, p.row, p.column]
+        return (*numbers, *self.biases)
+
+    def rows(self, weights: Sequence[Shape]) -> int:
+        """Rows of all gates."""
+        return max(p.row + weights[p.weight].rows for p in self.products)
+
+    @staticmethod
+    def decoded(numbers: Sequence[int]) -> Layout:
+        end = 1 + 4 * numbers[0]
+        parts = [numbers[k : k + 4] for k in range(1, end, 4)]
+        return Layout(tuple(Product(*part) for part in parts), tuple(numbers[end:]))
+
+
 class Gated(Operation):
     """A gated operation; operands are the `x_k`, then the states; parameters the `W_k`, then the bias.
 
     The program assigns the activated gates and the results; the activated gates are kept for the gradient.
     `backward` assigns `d<gate>`, the gradient of the gate before its activation, and `d<state>`. An operation with an
-    empty program is linear: its one gate is its result.
+    empty program is linear: its one gate is its result. One without gates has no products: a pointwise program.
     """
 
     def __init__(
@@ -44,6 +79,8 @@ class Gated(Operation):
             raise FormulaError(
                 f"{name}: a linear operation has one gate, which is its result, no states and no programs"
             )
+        if not self.gates and not self.states:
+            raise FormulaError(f"{name}: an operation needs gates or states to compute from")
         known = (*self.gates, *self.states, *settings)
         check_names(forward, known) if not self.linear else None
         check_names(backward, self.backward_names) if not self.linear else None
@@ -66,57 +103,92 @@ class Gated(Operation):
         bias: Shape | None,
         settings: Sequence[float] = (),
     ) -> Signature:
-        """The signature for these shapes.
+        """The signature for one weight per operand, each for all gates, and perhaps a bias.
 
         Raises `ShapeError` when a weight is not a parameter, or rows and columns do not fit.
         """
-        attributes = tuple(settings) or tuple(self.settings.values())
-        key = (attributes, *operands, None, *states, None, *weights, bias)
+        key = (tuple(settings), *operands, None, *states, None, *weights, bias)
         entry = self.table.get(key)
         if entry is not None:
             return entry[2]
-        signature = self._make(tuple(operands), tuple(states), tuple(weights), bias, attributes)
+        self._check_products(operands, weights, bias)
+        products = tuple(Product(k, k, 0, 0) for k in range(len(operands)))
+        layout = Layout(products, () if bias is None else (0,))
+        signature = self.bind_layout(operands, states, weights, () if bias is None else (bias,), layout, settings)
         self.table[key] = (signature.id, signature.results[0], signature)
         return signature
 
+    def bind_layout(
+        self,
+        operands: Sequence[Shape],
+        states: Sequence[Shape],
+        weights: Sequence[Shape],
+        biases: Sequence[Shape],
+        layout: Layout,
+        settings: Sequence[float] = (),
+    ) -> Signature:
+        """The signature for products that stand where the layout says; together they fill all gates."""
+        numbers: tuple[Attribute, ...] = tuple(settings) or tuple(self.settings.values())
+        attributes: tuple[Attribute, ...] = (*numbers, layout.encoded())
+        key = (attributes, *operands, None, *states, None, *weights, None, *biases)
+        entry = self.table.get(key)
+        if entry is None:
+            made = self._make(tuple(operands), tuple(states), tuple(weights), tuple(biases), layout, attributes)
+            entry = self.table[key] = (made.id, made.results[0], made)
+        return entry[2]
+
     def _make(
-        self, operands: tuple[Shape, ...], states: tuple[Shape, ...], weights: tuple[Shape, ...], bias: Shape | None,
-        attributes: tuple[Attribute, ...],
+        self, operands: tuple[Shape, ...], states: tuple[Shape, ...], weights: tuple[Shape, ...],
+        biases: tuple[Shape, ...], layout: Layout, attributes: tuple[Attribute, ...],
     ) -> Signature:  # fmt: skip
-        if len(operands) != len(weights) or not weights or len(states) != len(self.states):
-            raise TypeError(f"{self.name}: needs one weight per operand and the states {self.states}")
-        parameters = weights if bias is None else (*weights, bias)
-        if any(s.parameter < 0 for s in parameters):
-            raise ShapeError(
-                f"{self.name}: weights and bias must be parameters; use affine_transform for computed matrices"
-            )
-        rows = weights[0].rows
-        columns = operands[0].dims[1:]
-        for w, x in zip(weights, operands, strict=True):
-            if len(w.dims) != 2 or len(x.dims) > 2 or w.dims[1] != x.rows or w.rows != rows or x.dims[1:] != columns:
-                raise ShapeError(
-                    f"{self.name}: weight {w} times operand {x} does not fit: a weight is "
-                    f"{{{rows},rows of its operand}}, "
-                    "and all operands have the same columns"
-                )
-        if bias is not None and bias.size != rows:
-            raise ShapeError(f"{self.name}: the bias {bias} must have {rows} rows like the weights {weights[0]}")
+        if len(states) != len(self.states):
+            raise TypeError(f"{self.name}: needs the states {self.states}, got {len(states)}")
+        batch = common_batch(self.name, (*operands, *states))
+        if not self.gates:
+            hidden = states[0].dims
+            self._check_states(states, shape_of(hidden).size, hidden)
+            results = tuple(shape_of(hidden, batch) for _ in self.result_names)
+            return Signature(self, states, attributes, results)
+        rows, columns = layout.rows(weights), operands[0].dims[1:]
         if rows % len(self.gates):
             raise ShapeError(
                 f"{self.name}: weights have {rows} rows, which is not a multiple of {len(self.gates)} gates"
             )
         hidden = (rows // len(self.gates), *columns)
-        for s in states:
-            if s.dims != hidden:
-                raise ShapeError(f"{self.name}: a state has shape {s}, expected {shape_of(hidden)}")
-        batch = common_batch(self.name, (*operands, *states))
+        self._check_states(states, shape_of(hidden).size, hidden)
         results = tuple(shape_of(hidden, batch) for _ in self.result_names)
         saved = () if self.linear else (shape_of((rows, *columns), batch),)
+        parameters = (*weights, *biases)
         return Signature(self, (*operands, *states), attributes, results, saved, flags=WHOLE, parameters=parameters)
+
+    def _check_states(self, states: Sequence[Shape], size: int, dims: tuple[int, ...]) -> None:
+        for s in states:
+            if s.size != size or (self.gates and s.dims != dims):
+                raise ShapeError(f"{self.name}: a state has shape {s}, expected {shape_of(dims)}")
+
+    def _check_products(self, operands: Sequence[Shape], weights: Sequence[Shape], bias: Shape | None) -> None:
+        """Weights for all gates, each with an operand of as many rows as it has columns."""
+        if len(operands) != len(weights) or bool(weights) != bool(self.gates):
+            raise TypeError(f"{self.name}: needs one weight per operand and the states {self.states}")
+        if any(s.parameter < 0 for s in (*weights, *([] if bias is None else [bias]))):
+            raise ShapeError(
+                f"{self.name}: weights and bias must be parameters; use affine_transform for computed matrices"
+            )
+        for w, x in zip(weights, operands, strict=True):
+            rows, columns = weights[0].rows, operands[0].dims[1:]
+            if len(w.dims) != 2 or len(x.dims) > 2 or w.dims[1] != x.rows or w.rows != rows or x.dims[1:] != columns:
+                raise ShapeError(
+                    f"{self.name}: weight {w} times operand {x} does not fit: a weight is "
+                    f"{{{rows},rows of its operand}}, and all operands have the same columns"
+                )
+        if bias is not None and bias.size != weights[0].rows:
+            raise ShapeError(
+                f"{self.name}: the bias {bias} must have {weights[0].rows} rows like the weights {weights[0]}"
+            )
 
     def __call__(
         self,
-        products: Sequence[tuple[Expression, Expression]],
+        products: Sequence[tuple[Expression, Expression]] = (),
         bias: Expression | None = None,
         states: Sequence[Expression] = (),
         **settings: float,
@@ -141,62 +213,106 @@ class Gated(Operation):
         code.extend([0] * (signature.length - (len(code) - index)))
         return tuple(Expression(graph, index + k, shape) for k, shape in enumerate(signature.results))
 
-    def _split(
-        self, call: Call, arrays: Sequence[Array]
-    ) -> tuple[Sequence[Array], dict[str, Any], Sequence[Array], Array | None]:
-        """Operands, named states, weights, bias."""
-        operands = len(call.signature.operands) - len(self.states)
-        states = dict(zip(self.states, arrays[operands : operands + len(self.states)], strict=True))
-        weights = arrays[operands + len(self.states) :][:operands]
-        rest = arrays[2 * operands + len(self.states) :]
-        return arrays[:operands], states, weights, rest[0] if rest else None
+    def layout(self, signature: Signature) -> Layout:
+        """Where the products and biases of a signature stand."""
+        numbers = signature.attributes[-1]
+        assert isinstance(numbers, tuple)
+        return Layout.decoded(numbers)
 
-    def _named_gates(self, gates: Array) -> dict[str, Any]:
-        hidden = gates.shape[0] // len(self.gates)
-        return {name: gates[k * hidden : (k + 1) * hidden] for k, name in enumerate(self.gates)}
+    def weights(self, signature: Signature) -> int:
+        """How many of the parameters are weights; the others are biases."""
+        return len(signature.parameters) - len(self.layout(signature).biases)
+
+    def _named(self, call: Call, gates: Array | None, states: Sequence[Array]) -> dict[str, Any]:
+        """Gates, states and settings by name."""
+        named: dict[str, Any] = dict(zip(self.states, states, strict=True))
+        named.update(zip(self.settings, call.attributes))
+        if gates is not None:
+            hidden = gates.shape[0] // len(self.gates)
+            named.update((name, gates[k * hidden : (k + 1) * hidden]) for k, name in enumerate(self.gates))
+        else:
+            dims = call.signature.results[0].dims
+            named.update((name, x.reshape((*dims, -1))) for name, x in zip(self.states, states, strict=True))
+        return named
+
+    def _split(self, call: Call, arrays: Sequence[Array]) -> tuple[Sequence[Array], Sequence[Array], Sequence[Array]]:
+        """Operands, states, parameters."""
+        end = len(call.signature.operands)
+        begin = end - len(self.states)
+        return arrays[:begin], arrays[begin:end], arrays[end:]
+
+    def _gates(self, call: Call, operands: Sequence[Array], parameters: Sequence[Array]) -> Array:
+        layout, weights = self.layout(call.signature), self.weights(call.signature)
+        examples = max(x.shape[-1] for x in operands)
+        shape = (layout.rows(call.signature.parameters), *operands[0].shape[1:-1], examples)
+        gates = np.zeros(shape, np.result_type(*operands, *parameters))
+        for p in layout.products:
+            w, x = parameters[p.weight][..., 0], operands[p.operand]
+            part = w[:, p.column : p.column + len(x)]
+            gates[p.row : p.row + len(w)] += np.einsum("oi,i...->o...", part, x)
+        for row, bias in zip(layout.biases, parameters[weights:], strict=True):
+            gates[row : row + bias.size] += bias.reshape((-1,) + (1,) * (gates.ndim - 1))
+        return gates
 
     def forward(self, call: Call, *arrays: Array) -> tuple[Array, ...]:
-        operands, states, weights, bias = self._split(call, arrays)
-        gates = sum(np.einsum("oi,i...->o...", w[..., 0], x) for w, x in zip(weights, operands, strict=True))
-        if bias is not None:
-            gates = gates + bias.reshape((-1,) + (1,) * (gates.ndim - 1))
+        operands, states, parameters = self._split(call, arrays)
+        gates = self._gates(call, operands, parameters) if self.gates else None
         if self.linear:
+            assert gates is not None
             return (gates,)
-        named = {**self._named_gates(gates), **states, **dict(zip(self.settings, call.attributes, strict=True))}
+        named = self._named(call, gates, states)
         wanted = (*self.result_names, *self.gates)
         values = numpy_function(tuple(named), self.program, wanted)(**named)
-        results = values[: len(self.result_names)]
-        activated = [np.broadcast_to(v, results[0].shape) for v in values[len(self.result_names) :]]
-        return (*results, np.concatenate(activated))
+        examples = max(np.shape(x)[-1] for x in (*operands, *states))
+        shape = (*call.signature.results[0].dims, examples)
+        results = [np.broadcast_to(v, shape) for v in values]
+        count = len(self.result_names)
+        return (*results[:count], np.concatenate(results[count:])) if self.gates else tuple(results)
 
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *arrays: Array
     ) -> tuple[Array | None, ...]:
-        operands, states, weights, bias = self._split(call, arrays)
+        operands, states, parameters = self._split(call, arrays)
         dstates: list[Array] = []
-        if self.linear:
-            dgates = gradients[0]
-        else:
-            named = {
-                **self._named_gates(results[-1]),
-                **states,
-                **dict(zip(self.settings, call.attributes, strict=True)),
-            }
-            named.update(zip(self.result_names, results, strict=False))
-            named.update(zip((f"d{r}" for r in self.result_names), gradients, strict=False))
+        dgates = gradients[0]
+        if not self.linear:
+            named = self._named(call, results[-1] if self.gates else None, states)
+            named.update(zip(self.result_names, results))
+            named.update(zip((f"d{r}" for r in self.result_names), gradients))
             wanted = tuple(f"d{n}" for n in (*self.gates, *self.states))
-            values = numpy_function(tuple(named), self.gradient_program, wanted)(**named)
-            dgates = np.concatenate([np.broadcast_to(v, results[0].shape) for v in values[: len(self.gates)]])
-            dstates = list(values[len(self.gates) :])
-        doperands = [np.einsum("oi,o...->i...", w[..., 0], dgates) for w in weights]
-        flat = dgates.reshape(len(dgates), -1)
-        dweights = [
-            (flat @ np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]).reshape(len(x), -1).T)[..., None]
-            for x in operands
-        ]
+            made = numpy_function(tuple(named), self.gradient_program, wanted)(**named)
+            values = [np.broadcast_to(v, results[0].shape) for v in made]
+            dstates = [d.reshape((*s.shape[:-1], -1)) for d, s in zip(values[len(self.gates) :], states, strict=True)]
+            if not self.gates:
+                return tuple(dstates)
+            dgates = np.concatenate(values[: len(self.gates)])
+        doperands = self._operand_gradients(call, dgates, operands, parameters)
+        return (*doperands, *dstates, *self._parameter_gradients(call, dgates, operands, parameters))
+
+    def _operand_gradients(
+        self, call: Call, dgates: Array, operands: Sequence[Array], parameters: Sequence[Array]
+    ) -> list[Array]:
+        sums = [np.zeros((*x.shape[:-1], dgates.shape[-1]), dgates.dtype) for x in operands]
+        for p in self.layout(call.signature).products:
+            w = parameters[p.weight][..., 0]
+            part = w[:, p.column : p.column + len(operands[p.operand])]
+            sums[p.operand] += np.einsum("oi,o...->i...", part, dgates[p.row : p.row + len(w)])
+        return sums
+
+    def _parameter_gradients(
+        self, call: Call, dgates: Array, operands: Sequence[Array], parameters: Sequence[Array]
+    ) -> list[Array]:
+        layout, weights = self.layout(call.signature), self.weights(call.signature)
+        sums = [np.zeros(w.shape, dgates.dtype) for w in parameters[:weights]]
+        for p in layout.products:
+            rows, x = len(parameters[p.weight]), operands[p.operand]
+            flat = dgates[p.row : p.row + rows].reshape(rows, -1)
+            wide = np.broadcast_to(x, x.shape[:-1] + dgates.shape[-1:]).reshape(len(x), -1)
+            sums[p.weight][:, p.column : p.column + len(x), 0] += flat @ wide.T
         axes = tuple(range(1, dgates.ndim))
-        dbias = [] if bias is None else [dgates.sum(axis=axes).reshape(bias.shape)]
-        return (*doperands, *dstates, *dweights, *dbias)
+        for row, bias in zip(layout.biases, parameters[weights:], strict=True):
+            sums.append(dgates[row : row + bias.size].sum(axis=axes).reshape(bias.shape))
+        return sums
 
 
 def gated(

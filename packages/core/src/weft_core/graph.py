@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backend import load_backend
@@ -129,6 +131,17 @@ class ComputationGraph:
 
 
 _thread = threading.local()
+
+
+@contextmanager
+def recording_on(graph: ComputationGraph) -> Iterator[None]:
+    """Make a graph the thread's current one for a block; it stays as it is afterwards."""
+    previous = getattr(_thread, "graph", None)
+    _thread.graph = graph
+    try:
+        yield
+    finally:
+        _thread.graph = previous
 
 
 def current() -> ComputationGraph:

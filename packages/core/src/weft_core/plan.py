@@ -20,6 +20,7 @@ from .signature import (
     BATCH,
     BLOCKS,
     COLUMNS,
+    COMPOUND,
     ENTRIES,
     ENTRY_BATCH,
     ENTRY_FIELDS,
@@ -27,6 +28,7 @@ from .signature import (
     ENTRY_SIZE,
     ENTRY_TRAINABLE,
     FLAGS,
+    INNER,
     LENGTH,
     OPERANDS,
     PARAMETERS,
@@ -47,12 +49,12 @@ PENDING, DROPPED = -1, -2
 )
 STATE = 12
 
-# A type's record: a header (its last five fields are addresses, for backends that need them), then one view per
-# result, operand and parameter.
+# A type's record: a header (its fields from T_KERNELS on are for backends that need addresses), then one view per
+# result, operand and parameter, then room for the records of inner instructions.
 (
     T_SIGNATURE, T_COUNT, T_BATCH, T_RESULTS, T_OPERANDS, T_PARAMETERS, T_PAYLOAD, T_PAYLOAD_LIST, T_NEEDS, T_FLAGS,
-    T_KERNELS, T_ATTRIBUTES, T_TABLE, T_CONTEXT, T_PAYLOAD_ROWS,
-) = range(15)  # fmt: skip
+    T_KERNELS, T_ATTRIBUTES, T_TABLE, T_CONTEXT, T_PAYLOAD_ROWS, T_HOISTED,
+) = range(16)  # fmt: skip
 HEADER = 16
 # A view: size of one example, batch, parameter id or -1, row lists, whether a gradient is
 # wanted, whether all producers lie outside the component; the last four are addresses, for backends that need them.
@@ -159,7 +161,7 @@ def classify(
             type_of[signature] = t
             type_signature[t] = signature
             type_count[t] = 0
-            records += HEADER + VIEW * views
+            records += HEADER + VIEW * views + rows[row + INNER]
             if t < MAX_TYPES:
                 for w in range(WORDS):
                     producers[t * WORDS + w] = 0
@@ -423,7 +425,10 @@ def describe(
                     top += (size * count + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         records[position + T_PAYLOAD_LIST] = lists
         lists += count * rows[row + PAYLOAD]
-        position += HEADER + VIEW * views
+        position += HEADER + VIEW * views + rows[row + INNER]
+        if flags & COMPOUND:
+            # Inner instructions gather values of their own kind, too.
+            gathered += own
         scratch = max(scratch, gathered * count if flags & WHOLE else own + gathered)
     state[TYPES_SIZE] = position
     state[LISTS_SIZE] = lists

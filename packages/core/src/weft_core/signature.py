@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .shape import Shape
+from .store import use_whole
 
 if TYPE_CHECKING:
     from .operation import Attribute, Operation
@@ -18,10 +19,11 @@ BLOCKS = 2  # no gradient passes to the operands
 ALIAS = 4  # value and gradient are the memory of operand 0's, shifted: nothing is executed
 WHOLE = 8  # has work for all rows of a type at once: a prologue and an epilogue step
 SCATTERS = 16  # gradients go to rows of its look-up table, not to the whole table
+COMPOUND = 32  # holds inner instructions, whose records follow its own
 
 # Columns of `SignatureTable.rows`.
-LENGTH, OPERANDS, PARAMETERS, PAYLOAD, RESULTS, BATCH, FLAGS, ENTRIES, ALIAS_SHIFT, ALIAS_STEP = range(10)
-COLUMNS = 10
+LENGTH, OPERANDS, PARAMETERS, PAYLOAD, RESULTS, BATCH, FLAGS, ENTRIES, ALIAS_SHIFT, ALIAS_STEP, INNER = range(11)
+COLUMNS = 11
 # Fields per view (results, then operands, then parameters) in `SignatureTable.entries`.
 ENTRY_SIZE, ENTRY_BATCH, ENTRY_PARAMETER, ENTRY_TRAINABLE = range(4)
 ENTRY_FIELDS = 4
@@ -32,10 +34,12 @@ class Signature:
 
     `operands` are named in the instruction; `parameters` belong to the signature and cost nothing on the tape.
     `results` are the shapes of the visible results, `saved` those of hidden ones that backward needs;
-    `payload` counts the integers that follow the operands in the instruction.
+    `payload` counts the integers that follow the operands in the instruction, `inner_integers` the size of the records
+    of inner instructions.
     """
 
     __slots__ = (
+        "alias",
         "attributes",
         "flags",
         "id",
@@ -59,6 +63,7 @@ class Signature:
         flags: int = 0,
         parameters: tuple[Shape, ...] = (),
         alias: tuple[int, int] = (0, 0),
+        inner_integers: int = 0,
     ):
         self.operation = operation
         self.operands = operands
@@ -71,9 +76,14 @@ class Signature:
             flags |= SOURCE
         if operation.scatters:
             flags |= SCATTERS
+        else:
+            for shape in operands + parameters:
+                if shape.parameter >= 0:
+                    use_whole(shape.parameter)
         self.flags = flags
+        self.alias = alias
         self.length = max(1 + len(operands) + payload, len(results) + len(saved))
-        self.id = signatures.add(self, alias)
+        self.id = signatures.add(self, inner_integers)
 
     @property
     def batch(self) -> int:
@@ -100,11 +110,11 @@ class SignatureTable:
     def __getitem__(self, index: int) -> Signature:
         return self.all[index]
 
-    def add(self, signature: Signature, alias: tuple[int, int]) -> int:
+    def add(self, signature: Signature, inner_integers: int) -> int:
         with self.lock:
-            return self._add(signature, alias)
+            return self._add(signature, inner_integers)
 
-    def _add(self, signature: Signature, alias: tuple[int, int]) -> int:
+    def _add(self, signature: Signature, inner_integers: int) -> int:
         shapes = signature.results + signature.saved + signature.operands + signature.parameters
         views = [(s.size, s.batch, s.parameter, int(s.trainable)) for s in shapes]
         number = len(self.all)
@@ -122,7 +132,8 @@ class SignatureTable:
             signature.batch,
             signature.flags,
             self.used,
-            *alias,
+            *signature.alias,
+            inner_integers,
         )
         self.entries[self.used : needed] = np.array(views, np.int64).ravel()
         self.used = needed

@@ -1,0 +1,302 @@
+"""Cells: a function of expressions whose calls record one instruction, whatever is inside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .expression import Expression
+from .fuse import fused
+from .graph import ComputationGraph
+from .operation import graph_of
+from .recorder import ABSENT, Recorder, form_of
+from .sequence import Expressions
+from .shape import Shape
+from .template import Template
+from .trace import TraceTape, trace
+
+CellFunction = Callable[..., Any]
+_new = object.__new__
+# Stands for an expression in the key of a call, before the shapes of all expressions.
+_EXPRESSION = object()
+
+
+class Cell:
+    """A function of expressions and settings, traced once per operand shapes and settings.
+
+    A call records one instruction, in which elementwise operations are one loop and the products of gates stand side
+    by side; gradients are derived once. `map` records the calls for all positions of sequences in one go. Parameters
+    may be captured or given; lists of expressions may be given. What is inside may depend on shapes and settings only.
+    Raises `WeftError` for a function that depends on more, that looks at values, or that looks up rows.
+    """
+
+    # `__call__` is an attribute of every cell: a recorder written for its arguments.
+    __slots__ = ("__call__", "__dict__", "__weakref__")
+
+    def __init__(self, function: CellFunction, name: str | None = None) -> None:
+        self.function = function
+        self.name = name if name else str(getattr(function, "__qualname__", type(function).__name__))
+        self.templates: dict[Any, Template] = {}
+        # For each number of arguments the recorder of the first form of calls; calls of another form take the long way.
+        self._recorders: dict[int, Recorder] = {}
+        self.__call__ = self._first_call  # type: ignore[method-assign]
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Cell:
+        """As a method: every object has a cell of its own."""
+        if instance is None:
+            return self
+        bound = Cell(functools.partial(self.function, instance), self.name)
+        instance.__dict__[self._attribute] = bound
+        return bound
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *operands: Any, **named: Any) -> Any:
+            """Record one instruction; returns what the function returns, an expression or a tuple of them."""
+
+    def _first_call(self, *operands: Any, **named: Any) -> Any:
+        return self._call(operands, named)
+
+    def _call(self, operands: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The first call of its kind, and every one with keywords or lists."""
+        arguments = _Arguments(self.name, operands, named)
+        graph = graph_of(self.name, arguments.expressions)
+        if isinstance(graph, TraceTape):
+            return self.function(*operands, **named)
+        template = self._template(arguments)
+        if not named:
+            self._prepare(template, operands)
+        return self._record(template, graph, [x.index for x in arguments.expressions])
+
+    def _prepare(self, template: Template, given: tuple[Any, ...]) -> None:
+        """Let the recorder handle the next call like this one."""
+        if any(isinstance(x, (list, tuple, Expressions)) for x in given):
+            return
+        form = form_of(template, tuple(isinstance(x, Expression) for x in given))
+        if form is None:
+            return
+        recorder = self._recorders.get(len(given))
+        if recorder is None:
+            miss = functools.partial(self._miss, len(given))
+            recorder = self._recorders[len(given)] = Recorder(form, self.name, self.function, miss)
+            if len(self._recorders) == 1:
+                self.__call__ = recorder.record  # type: ignore[method-assign]
+        recorder.learn(form, template, given)
+
+    def _miss(self, expected: int, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """A call that the recorder for so many arguments does not know."""
+        given = tuple([x for x in given if x is not ABSENT])
+        if len(given) != expected and not named and len(given) in self._recorders:
+            return self._recorders[len(given)].record(*given)
+        return self._call(given, named)
+
+    def _template(self, arguments: _Arguments) -> Template:
+        template = self.templates.get(arguments.key)
+        if template is None:
+            program = trace(self.function, self.name, arguments.expressions, arguments.with_expressions)
+            template = self.templates[arguments.key] = Template(fused(program))
+        return template
+
+    def template(self, shapes: tuple[Shape, ...]) -> Template:
+        """The template for operands of these shapes, given by position; none of them a parameter."""
+        template = self.templates.get(shapes)
+        if template is None:
+            operands = [Expression(None, 0, shape) for shape in shapes]  # type: ignore[arg-type]
+            template = self._template(_Arguments(self.name, tuple(operands), {}))
+        return template
+
+    def _record(self, template: Template, graph: ComputationGraph, indices: Sequence[int]) -> Any:
+        code = graph.code
+        start = len(code)
+        chunk = template.chunk[:]
+        for slot, k in template.slots:
+            chunk[slot] = indices[k]
+        if template.moving:
+            template.move(chunk, start, graph)
+        code += chunk
+        made = []
+        for offset, shape in zip(template.results, template.shapes):
+            result: Expression = _new(Expression)
+            result.graph = graph
+            result.index = start + offset
+            result.shape = shape
+            made.append(result)
+        for k, index in template.passed:
+            # An output that is an operand, or a parameter.
+            made[k].index = indices[index - 1] if index > 0 else index
+        return made[0] if template.single else tuple(made)
+
+    def map(self, *operands: Any, **named: Any) -> Any:
+        """Record one call for each position of the sequences among the arguments, in one go.
+
+        Sequences (list, tuple, range, `Expressions`) hold expressions or settings and have equal lengths; other
+        arguments are the same for all calls. Returns `Expressions`, or a tuple of them where the function returns one.
+
+            losses = loss.map(contexts, tags)
+
+        Raises ValueError for sequences of different lengths, or none.
+        """
+        columns = _Columns(self.name, operands, named)
+        kinds = columns.kinds()
+        if kinds is None or isinstance(graph_of(self.name, kinds.distinct[0].expressions), TraceTape):
+            return self._map_each(columns)
+        templates = [self._template(arguments) for arguments in kinds.distinct]
+        first = templates[0]
+        if first.passed or any(not first.is_like(other) for other in templates):
+            return self._map_each(columns)
+        graph = graph_of(self.name, kinds.distinct[0].expressions)
+        start = len(graph.code)
+        steps, length = columns.length, first.length
+        chunk = first.chunk * steps
+        for slot, k in first.slots:
+            chunk[slot::length] = kinds.indices[k]
+        for slot in first.varying(templates):
+            chunk[slot::length] = [templates[number].chunk[slot] for number in kinds.which]
+        first.move_all(chunk, start, steps, graph)
+        graph.code += chunk
+        end = start + steps * length
+        made = [
+            Expressions(graph, shape, range(start + offset, end + offset, length))
+            for offset, shape in zip(first.results, first.shapes)
+        ]
+        return made[0] if first.single else tuple(made)
+
+    def _map_each(self, columns: _Columns) -> Any:
+        """Call by call: operands of several shapes, or settings that change the structure."""
+        made = [self(*given, **named) for given, named in columns.calls()]
+        if isinstance(made[0], Expression):
+            return made
+        return tuple(list(column) for column in zip(*made))
+
+
+class _Arguments:
+    """The arguments of a call: its expressions in order, and a key of their shapes and the settings."""
+
+    def __init__(self, name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
+        self.given, self.named = given, named
+        self.expressions: list[Expression] = []
+        parts = [self._part(x) for x in given]
+        parts += [(key, self._part(x)) for key, x in sorted(named.items())]
+        shapes = tuple([x.shape for x in self.expressions])
+        self.key: Any = shapes if all(part is _EXPRESSION for part in parts) else (*shapes, None, *parts)
+        try:
+            hash(self.key)
+        except TypeError:
+            raise TypeError(
+                f"the cell {name} takes expressions, lists of expressions and hashable settings (numbers, strings, "
+                f"tuples); got {', '.join(type(x).__name__ for x in (*given, *named.values()))}"
+            ) from None
+
+    def _part(self, x: Any) -> Any:
+        if isinstance(x, Expression):
+            self.expressions.append(x)
+            return _EXPRESSION
+        if isinstance(x, (list, tuple, Expressions)):
+            return tuple([self._part(item) for item in x])
+        return type(x), x
+
+    def with_expressions(self, expressions: Iterator[Expression]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with other expressions in the place of these."""
+        return [_replaced(x, expressions) for x in self.given], {
+            key: _replaced(x, expressions) for key, x in sorted(self.named.items())
+        }
+
+
+def _replaced(x: Any, expressions: Iterator[Expression]) -> Any:
+    if isinstance(x, Expression):
+        return next(expressions)
+    if isinstance(x, (list, tuple, Expressions)):
+        items = [_replaced(item, expressions) for item in x]
+        return tuple(items) if isinstance(x, tuple) else items
+    return x
+
+
+class _Kinds:
+    """The calls of a map: one set of arguments for each distinct settings, and which of them each position has."""
+
+    def __init__(self, distinct: list[_Arguments], which: list[int], indices: list[Sequence[int]]) -> None:
+        self.distinct, self.which, self.indices = distinct, which, indices
+
+
+class _Columns:
+    """The arguments of a map: sequences, and what is the same at all positions."""
+
+    def __init__(self, name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
+        self.name, self.given, self.named = name, given, named
+        everything = (*given, *named.values())
+        lengths = {len(x) for x in everything if _is_sequence(x)}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"map of the cell {name} needs sequences of one length among its arguments, got "
+                f"{[len(x) if _is_sequence(x) else type(x).__name__ for x in everything]}"
+            )
+        (self.length,) = lengths
+
+    def calls(self) -> Iterable[tuple[list[Any], dict[str, Any]]]:
+        """The arguments of every call."""
+        for k in range(self.length):
+            yield (
+                [x[k] if _is_sequence(x) else x for x in self.given],
+                {key: x[k] if _is_sequence(x) else x for key, x in self.named.items()},
+            )
+
+    def kinds(self) -> _Kinds | None:
+        """The distinct calls; None for an empty map and where a sequence of expressions has several shapes."""
+        if not self.length:
+            raise ValueError(f"map of the cell {self.name}: the sequences are empty; give at least one position")
+        indices: list[Sequence[int]] = []
+        settings: list[Sequence[Any]] = []
+        # In the order of the arguments: an expression of the first position, or which column of settings.
+        head: list[Any] = []
+        for x in (*self.given, *[x for _, x in sorted(self.named.items())]):
+            if isinstance(x, Expression):
+                indices.append([x.index] * self.length)
+                head.append((x, None))
+            elif not _is_sequence(x):
+                head.append((x, None))
+            elif isinstance(x, Expressions) and x.indices is not None:
+                indices.append(x.indices)
+                head.append((x[0], None))
+            elif isinstance(x[0], Expression):
+                shape = x[0].shape
+                if any(not isinstance(item, Expression) or item.shape is not shape for item in x):
+                    return None
+                graph_of(self.name, x)
+                indices.append([item.index for item in x])
+                head.append((x[0], None))
+            elif isinstance(x[0], (list, tuple)):
+                return None
+            else:
+                head.append((None, len(settings)))
+                settings.append(x)
+        rows = list(zip(*settings)) if settings else [()] * self.length
+        numbers = {row: k for k, row in enumerate(dict.fromkeys(rows))}
+        names = sorted(self.named)
+        distinct = []
+        for row in numbers:
+            values = [x if column is None else row[column] for x, column in head]
+            split = len(self.given)
+            distinct.append(_Arguments(self.name, values[:split], dict(zip(names, values[split:]))))
+        return _Kinds(distinct, [numbers[row] for row in rows], indices)
+
+
+def _is_sequence(x: Any) -> bool:
+    return isinstance(x, (list, tuple, range, Expressions))
+
+
+def cell(function: CellFunction) -> Cell:
+    """Make a function of expressions a `Cell`: each call records one instruction. Use it as `@dy.cell`.
+
+    @dy.cell
+    def score(context, tag):
+        return dy.pickneglogsoftmax(O * dy.tanh(H * context), tag)
+
+    losses = score.map(contexts, tags)
+    """
+    if not callable(function):
+        raise TypeError(f"cell takes a function, got {type(function).__name__}")
+    return Cell(function)

@@ -20,7 +20,7 @@ def new_graph() -> None:
 
 
 def only_signature(c: Cell) -> object:
-    (template,) = c.templates.values()
+    ((template,),) = c.templates.values()
     return template.signature
 
 

@@ -13,6 +13,7 @@ from .operation import graph_of
 from .recorder import ABSENT, Recorder, form_of
 from .sequence import Expressions
 from .shape import Shape
+from .symbol import Symbol
 from .template import Template
 from .trace import TraceTape, trace
 
@@ -37,7 +38,8 @@ class Cell:
     def __init__(self, function: CellFunction, name: str | None = None) -> None:
         self.function = function
         self.name = name if name else str(getattr(function, "__qualname__", type(function).__name__))
-        self.templates: dict[Any, Template] = {}
+        # By shapes and settings; several where they serve different whole numbers.
+        self.templates: dict[Any, list[Template]] = {}
         # For each number of arguments the recorder of the first form of calls; calls of another form take the long way.
         self._recorders: dict[int, Recorder] = {}
         self.__call__ = self._first_call  # type: ignore[method-assign]
@@ -70,13 +72,13 @@ class Cell:
         template = self._template(arguments)
         if not named:
             self._prepare(template, operands)
-        return self._record(template, graph, [x.index for x in arguments.expressions])
+        return self._record(template, graph, arguments)
 
     def _prepare(self, template: Template, given: tuple[Any, ...]) -> None:
         """Let the recorder handle the next call like this one."""
         if any(isinstance(x, (list, tuple, Expressions)) for x in given):
             return
-        form = form_of(template, tuple(isinstance(x, Expression) for x in given))
+        form = form_of(template, given)
         if form is None:
             return
         recorder = self._recorders.get(len(given))
@@ -95,26 +97,36 @@ class Cell:
         return self._call(given, named)
 
     def _template(self, arguments: _Arguments) -> Template:
-        template = self.templates.get(arguments.key)
-        if template is None:
-            program = trace(self.function, self.name, arguments.expressions, arguments.with_expressions)
-            template = self.templates[arguments.key] = Template(fused(program))
-        return template
+        for template in self.templates.get(arguments.key, ()):
+            if template.serves(arguments.numbers):
+                return template
+        key = arguments.key_with_numbers() if arguments.numbers else arguments.key
+        if key not in self.templates:
+            program = trace(
+                self.function, self.name, arguments.expressions, arguments.numbers, arguments.with_expressions
+            )
+            template = Template(fused(program))
+            self.templates.setdefault(arguments.key if template.bounds else key, []).append(template)
+            return template
+        return self.templates[key][0]
 
     def template(self, shapes: tuple[Shape, ...]) -> Template:
         """The template for operands of these shapes, given by position; none of them a parameter."""
-        template = self.templates.get(shapes)
-        if template is None:
+        try:
+            return self.templates[shapes][0]
+        except KeyError:
             operands = [Expression(None, 0, shape) for shape in shapes]  # type: ignore[arg-type]
-            template = self._template(_Arguments(self.name, tuple(operands), {}))
-        return template
+            return self._template(_Arguments(self.name, tuple(operands), {}))
 
-    def _record(self, template: Template, graph: ComputationGraph, indices: Sequence[int]) -> Any:
+    def _record(self, template: Template, graph: ComputationGraph, arguments: _Arguments) -> Any:
         code = graph.code
         start = len(code)
         chunk = template.chunk[:]
+        indices = [x.index for x in arguments.expressions]
         for slot, k in template.slots:
             chunk[slot] = indices[k]
+        for slot, k in template.settings:
+            chunk[slot] = arguments.numbers[k]
         if template.moving:
             template.move(chunk, start, graph)
         code += chunk
@@ -146,7 +158,7 @@ class Cell:
             return self._map_each(columns)
         templates = [self._template(arguments) for arguments in kinds.distinct]
         first = templates[0]
-        if first.passed or any(not first.is_like(other) for other in templates):
+        if first.passed or not all(first.is_like(other) and kinds.is_served_by(other) for other in templates):
             return self._map_each(columns)
         graph = graph_of(self.name, kinds.distinct[0].expressions)
         start = len(graph.code)
@@ -154,6 +166,8 @@ class Cell:
         chunk = first.chunk * steps
         for slot, k in first.slots:
             chunk[slot::length] = kinds.indices[k]
+        for slot, k in first.settings:
+            chunk[slot::length] = kinds.numbers[k]
         for slot in first.varying(templates):
             chunk[slot::length] = [templates[number].chunk[slot] for number in kinds.which]
         first.move_all(chunk, start, steps, graph)
@@ -174,11 +188,12 @@ class Cell:
 
 
 class _Arguments:
-    """The arguments of a call: its expressions in order, and a key of their shapes and the settings."""
+    """The arguments of a call: its expressions and whole numbers in order, and a key of shapes and other settings."""
 
     def __init__(self, name: str, given: Sequence[Any], named: dict[str, Any]) -> None:
         self.given, self.named = given, named
         self.expressions: list[Expression] = []
+        self.numbers: list[int] = []
         parts = [self._part(x) for x in given]
         parts += [(key, self._part(x)) for key, x in sorted(named.items())]
         shapes = tuple([x.shape for x in self.expressions])
@@ -195,15 +210,31 @@ class _Arguments:
         if isinstance(x, Expression):
             self.expressions.append(x)
             return _EXPRESSION
+        if x.__class__ is int:
+            self.numbers.append(x)
+            return int
         if isinstance(x, (list, tuple, Expressions)):
-            return tuple([self._part(item) for item in x])
+            return tuple([self._nested(item) for item in x])
         return type(x), x
 
-    def with_expressions(self, expressions: Iterator[Expression]) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with other expressions in the place of these."""
-        return [_replaced(x, expressions) for x in self.given], {
-            key: _replaced(x, expressions) for key, x in sorted(self.named.items())
-        }
+    def _nested(self, x: Any) -> Any:
+        """A part of a list: numbers in lists are settings like others."""
+        return (int, x) if x.__class__ is int else self._part(x)
+
+    def key_with_numbers(self) -> Any:
+        """The key of these whole numbers alone."""
+        return self.key, tuple(self.numbers)
+
+    def with_expressions(
+        self, expressions: Iterator[Expression], symbols: Sequence[Symbol] | None
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with other expressions, and symbols for whole numbers, in the place of these."""
+        numbers = iter(symbols or self.numbers)
+
+        def other(x: Any) -> Any:
+            return next(numbers) if x.__class__ is int else _replaced(x, expressions)
+
+        return [other(x) for x in self.given], {key: other(x) for key, x in sorted(self.named.items())}
 
 
 def _replaced(x: Any, expressions: Iterator[Expression]) -> Any:
@@ -216,10 +247,25 @@ def _replaced(x: Any, expressions: Iterator[Expression]) -> Any:
 
 
 class _Kinds:
-    """The calls of a map: one set of arguments for each distinct settings, and which of them each position has."""
+    """The calls of a map by kind: arguments of the first call of each, and which kind each position has.
 
-    def __init__(self, distinct: list[_Arguments], which: list[int], indices: list[Sequence[int]]) -> None:
-        self.distinct, self.which, self.indices = distinct, which, indices
+    `indices` are the places of every expression operand, `numbers` the values of every whole number, by position.
+    """
+
+    def __init__(
+        self,
+        distinct: list[_Arguments],
+        which: list[int],
+        indices: list[Sequence[int]],
+        numbers: list[Sequence[int]],
+    ) -> None:
+        self.distinct, self.which, self.indices, self.numbers = distinct, which, indices, numbers
+
+    def is_served_by(self, template: Template) -> bool:
+        """Whether the template is for all the numbers."""
+        return len(template.bounds) == len(self.numbers) and all(
+            template.serves(ends) for ends in zip(*[(min(column), max(column)) for column in self.numbers])
+        )
 
 
 class _Columns:
@@ -249,39 +295,52 @@ class _Columns:
         if not self.length:
             raise ValueError(f"map of the cell {self.name}: the sequences are empty; give at least one position")
         indices: list[Sequence[int]] = []
+        numbers: list[Sequence[int]] = []
         settings: list[Sequence[Any]] = []
-        # In the order of the arguments: an expression of the first position, or which column of settings.
-        head: list[Any] = []
+        # In the order of the arguments: what the first call has, and which column of settings it is from.
+        head: list[tuple[Any, int | None]] = []
         for x in (*self.given, *[x for _, x in sorted(self.named.items())]):
-            if isinstance(x, Expression):
-                indices.append([x.index] * self.length)
-                head.append((x, None))
-            elif not _is_sequence(x):
-                head.append((x, None))
-            elif isinstance(x, Expressions) and x.indices is not None:
-                indices.append(x.indices)
-                head.append((x[0], None))
-            elif isinstance(x[0], Expression):
-                shape = x[0].shape
-                if any(not isinstance(item, Expression) or item.shape is not shape for item in x):
-                    return None
-                graph_of(self.name, x)
-                indices.append([item.index for item in x])
-                head.append((x[0], None))
-            elif isinstance(x[0], (list, tuple)):
-                return None
+            column = None
+            if not _is_sequence(x):
+                first = x
+                if isinstance(x, Expression):
+                    indices.append([x.index] * self.length)
+                elif x.__class__ is int:
+                    numbers.append([x] * self.length)
             else:
-                head.append((None, len(settings)))
-                settings.append(x)
+                first = x[0]
+                if isinstance(first, Expression):
+                    places = _places(self.name, x)
+                    if places is None:
+                        return None
+                    indices.append(places)
+                elif isinstance(first, (list, tuple)):
+                    return None
+                elif set(map(type, x)) == {int}:
+                    numbers.append(x)
+                else:
+                    column = len(settings)
+                    settings.append(x)
+            head.append((first, column))
         rows = list(zip(*settings)) if settings else [()] * self.length
-        numbers = {row: k for k, row in enumerate(dict.fromkeys(rows))}
-        names = sorted(self.named)
+        kinds = {row: k for k, row in enumerate(dict.fromkeys(rows))}
+        names, split = sorted(self.named), len(self.given)
         distinct = []
-        for row in numbers:
+        for row in kinds:
             values = [x if column is None else row[column] for x, column in head]
-            split = len(self.given)
             distinct.append(_Arguments(self.name, values[:split], dict(zip(names, values[split:]))))
-        return _Kinds(distinct, [numbers[row] for row in rows], indices)
+        return _Kinds(distinct, [kinds[row] for row in rows], indices, numbers)
+
+
+def _places(name: str, xs: Sequence[Expression]) -> Sequence[int] | None:
+    """Where these expressions are on the tape; None where they have several shapes."""
+    if isinstance(xs, Expressions) and xs.items is None:
+        return xs.indices
+    shape = xs[0].shape
+    if any(not isinstance(x, Expression) or x.shape is not shape for x in xs):
+        return None
+    graph_of(name, xs)
+    return [x.index for x in xs]
 
 
 def _is_sequence(x: Any) -> bool:

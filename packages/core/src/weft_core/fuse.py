@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .compound import is_alias
 from .differentiate import Graph, GraphNode, derive
@@ -23,7 +23,7 @@ from .ops.attributes import number
 from .shape import Shape
 from .signature import Signature
 from .template import reaching
-from .trace import DATA, Node, Program, Value
+from .trace import CONSTANT, DATA, Node, Program, Value
 
 
 def fused(program: Program) -> Program:
@@ -33,7 +33,7 @@ def fused(program: Program) -> Program:
     rewriting.push_slices_up()
     rewriting.join_sums()
     rewriting.group_elementwise()
-    return Program(rewriting.ordered(), rewriting.outputs, program.data, program.single)
+    return replace(program, nodes=rewriting.ordered(), outputs=rewriting.outputs)
 
 
 @dataclass(eq=False)
@@ -305,6 +305,7 @@ def _is_slice(node: Node) -> bool:
     """Whether this is a run of a vector, as a part of its memory."""
     return (
         is_alias(node.signature)
+        and all(kind == CONSTANT for kind, _ in node.payload)
         and node.signature.operation.name in ("pick_range", "pick")
         and len(node.operands[0].shape.dims) == 1
     )

@@ -20,61 +20,89 @@ from .trace import TraceTape
 ABSENT = object()
 
 
+# What an argument is: an expression, a whole number that the instruction holds, or another setting.
+EXPRESSION, NUMBER, SETTING = range(3)
+_UNBOUND = 1 << 62
+
+
 @dataclass(frozen=True)
 class Form:
     """What a recorder is written for.
 
-    `arguments`: for each, whether it is an expression (or else a setting). `slots`: of the instruction after its
-    signature, for each the expression it names, or -1 for a payload integer. `offsets` of the results.
+    `arguments`: what each of them is. `slots`: for each integer of the instruction after its signature the source of
+    what it holds: an expression or a number with its position among those, or None for a constant.
+    `offsets` of the results.
     """
 
-    arguments: tuple[bool, ...]
-    slots: tuple[int, ...]
+    arguments: tuple[int, ...]
+    slots: tuple[tuple[int, int] | None, ...]
     offsets: tuple[int, ...]
     single: bool
 
 
-def form_of(template: Template, arguments: tuple[bool, ...]) -> Form | None:
-    """The form of a template; None where calls fill in more than operands."""
-    if template.moving or template.passed or not template.length or not any(arguments):
+def form_of(template: Template, given: tuple[Any, ...]) -> Form | None:
+    """The form of a template; None where calls fill in more than operands and numbers."""
+    if template.moving or template.passed or not template.length:
         return None
-    slots = [-1] * (template.length - 1)
+    kinds = [EXPRESSION if isinstance(x, Expression) else SETTING for x in given]
+    if template.bounds:
+        kinds = [NUMBER if x.__class__ is int else kind for x, kind in zip(given, kinds, strict=True)]
+    if EXPRESSION not in kinds:
+        return None
+    slots: list[tuple[int, int] | None] = [None] * (template.length - 1)
     for slot, k in template.slots:
-        slots[slot - 1] = k
-    return Form(arguments, tuple(slots), template.results, template.single)
+        slots[slot - 1] = EXPRESSION, k
+    for slot, k in template.settings:
+        slots[slot - 1] = NUMBER, k
+    return Form(tuple(kinds), tuple(slots), template.results, template.single)
 
 
 def key_of(form: Form, given: tuple[Any, ...]) -> Any:
     """Where the entry of a call is kept."""
     parts: list[Any] = []
-    for is_expression, x in zip(form.arguments, given, strict=True):
-        parts += [x.shape] if is_expression else [x, x.__class__]
+    for kind, x in zip(form.arguments, given, strict=True):
+        if kind == EXPRESSION:
+            parts.append(x.shape)
+        else:
+            parts += [x.__class__] if kind == NUMBER else [x, x.__class__]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 def entry_of(form: Form, template: Template) -> tuple[Any, ...]:
-    """What a recorder needs to know of a template: signature, payload, shapes of the results."""
-    payload = [template.chunk[1 + k] for k, source in enumerate(form.slots) if source < 0]
-    return (template.chunk[0], *payload, *template.shapes)
+    """What a recorder needs to know of a template: signature, constants, bounds of numbers, shapes of results."""
+    constants = [template.chunk[1 + k] for k, source in enumerate(form.slots) if source is None]
+    bounds = [int(max(-_UNBOUND, min(_UNBOUND, end))) for ends in template.bounds for end in ends]
+    return (template.chunk[0], *constants, *bounds, *template.shapes)
 
 
 @functools.cache
 def _code(form: Form) -> Any:
     given = [f"x{k}" for k in range(len(form.arguments))]
-    expressions = [x for x, is_expression in zip(given, form.arguments) if is_expression]
-    keys = [key for x, e in zip(given, form.arguments) for key in ([f"{x}.shape"] if e else [x, f"{x}.__class__"])]
-    payload = [f"p{k}" for k in range(form.slots.count(-1))]
-    waiting = iter(payload)
-    slots = [f"{expressions[k]}.index" if k >= 0 else next(waiting) for k in form.slots]
+    of_kind = {kind: [x for x, k in zip(given, form.arguments, strict=True) if k == kind] for kind in range(3)}
+    expressions, numbers = of_kind[EXPRESSION], of_kind[NUMBER]
+    keys: list[str] = []
+    for x, kind in zip(given, form.arguments, strict=True):
+        keys += [[f"{x}.shape"], [f"{x}.__class__"], [x, f"{x}.__class__"]][kind]
+    constants = [f"p{k}" for k in range(form.slots.count(None))]
+    waiting = iter(constants)
+    slots = []
+    for source in form.slots:
+        if source is None:
+            slots.append(next(waiting))
+        else:
+            slots.append(f"{expressions[source[1]]}.index" if source[0] == EXPRESSION else numbers[source[1]])
+    bounds = [f"{end}{k}" for k in range(len(numbers)) for end in ("low", "high")]
     shapes = [f"s{k}" for k in range(len(form.offsets))]
+    miss = f"return miss(({', '.join(given)}, *rest), named)"
+    unknown = ["rest", "named", *(f"not low{k} <= {x} < high{k}" for k, x in enumerate(numbers))]
     lines = [
         f"def record({', '.join(f'{x}=absent' for x in given)}, /, *rest, **named):",
         "    try:",
-        f"        {', '.join(['sid', *payload, *shapes])}, = entries[{', '.join(keys)}]",
+        f"        {', '.join(['sid', *constants, *bounds, *shapes])}, = entries[{', '.join(keys)}]",
         "    except (KeyError, AttributeError, TypeError):",
-        f"        return miss(({', '.join(given)}, *rest), named)",
-        "    if rest or named:",
-        f"        return miss(({', '.join(given)}, *rest), named)",
+        f"        {miss}",
+        f"    if {' or '.join(unknown)}:",
+        f"        {miss}",
         f"    graph = {expressions[0]}.graph or current()",
         "    if graph.__class__ is TraceTape:",
         f"        return function({', '.join(given)})",

@@ -8,7 +8,7 @@ from .compound import Inner, compound, is_alias
 from .graph import ComputationGraph
 from .shape import Shape
 from .signature import ALIAS, Signature
-from .trace import DATA, PLACE, Node, Program, Value
+from .trace import CONSTANT, DATA, PLACE, SETTING, Node, Program, Value
 
 
 class Template:
@@ -20,12 +20,13 @@ class Template:
 
     __slots__ = (
         "chunk", "data", "length", "moving", "passed", "places", "results", "shapes", "signature", "single", "slots",
-        "staged",
+        "bounds", "settings", "staged",
     )  # fmt: skip
 
     def __init__(self, program: Program) -> None:
         self.single = program.single
         self.data = program.data
+        self.bounds = program.bounds
         self.shapes = tuple(value.shape for value in program.outputs)
         # Outputs that are not computed here: index of an operand (counted from 1) or parameter.
         self.passed = [(k, value.index) for k, value in enumerate(program.outputs) if value.node is None]
@@ -45,6 +46,8 @@ class Template:
         self.slots: list[tuple[int, int]] = []
         self.places: list[tuple[int, int]] = []
         self.staged: list[tuple[int, int]] = []
+        # Slots that hold a whole number among the settings.
+        self.settings: list[tuple[int, int]] = []
         if nodes:
             self._fill(signature, read, payload)
         self.length = len(self.chunk)
@@ -60,8 +63,14 @@ class Template:
                 self.places.append((slot, number))
             elif kind == DATA:
                 self.staged.append((slot, number))
+            elif kind == SETTING:
+                self.settings.append((slot, number))
             self.chunk.append(number)
         self.chunk += [0] * (signature.length - len(self.chunk))
+
+    def serves(self, numbers: Sequence[int]) -> bool:
+        """Whether this is the template for these whole numbers among the settings."""
+        return all(low <= number < high for number, (low, high) in zip(numbers, self.bounds))
 
     def move(self, chunk: list[int], start: int, graph: ComputationGraph) -> None:
         """Fill in what counts from the place of the instruction; stage its numbers."""
@@ -90,6 +99,7 @@ class Template:
             self.signature is other.signature
             and (self.results, self.shapes, self.passed) == (other.results, other.shapes, other.passed)
             and (self.slots, self.places, self.staged) == (other.slots, other.places, other.staged)
+            and self.settings == other.settings
             and self.data == other.data
         )
 
@@ -146,7 +156,8 @@ def compounded(nodes: Sequence[Node], outputs: Sequence[Value]) -> tuple[Signatu
     aliases: dict[Value, tuple[Value, int]] = {}
     view_of_saved: dict[tuple[Node, int], int] = {}
     for node in nodes:
-        if is_alias(node.signature) and not any(value in outputs for value in node.results):
+        fixed = all(kind == CONSTANT for kind, _ in node.payload)
+        if is_alias(node.signature) and fixed and not any(value in outputs for value in node.results):
             shift, step = node.signature.alias
             shift += step * node.payload[0][1] if step else 0
             source, before = aliases.get(node.operands[0], (node.operands[0], 0))

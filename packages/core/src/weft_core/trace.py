@@ -17,12 +17,14 @@ from .expression import Expression
 from .graph import ComputationGraph, recording_on
 from .shape import Shape
 from .signature import COMPOUND, SCATTERS, Signature, signatures
+from .symbol import Symbol
 
 # How far the second tape is ahead of the first: numbers that no index comes near by chance.
 CODE_SHIFT, DATA_SHIFT = 9973, 7919
 
-# What a payload integer counts from: nothing, the place of the instruction, the place of the staged numbers.
-CONSTANT, PLACE, DATA = range(3)
+# What a payload integer is: itself, or counted from the place of the instruction or of the staged numbers, or the
+# number of a setting whose value it is.
+CONSTANT, PLACE, DATA, SETTING = range(4)
 
 
 @dataclass(eq=False)
@@ -64,6 +66,8 @@ class Program:
     data: list[float]
     # Whether the function returned one expression, not a sequence of them.
     single: bool
+    # For whole numbers among the settings: the bounds in which the program is the same.
+    bounds: list[tuple[float, float]] = field(default_factory=list)
 
 
 class TraceTape(ComputationGraph):
@@ -90,18 +94,43 @@ class TraceTape(ComputationGraph):
     forward = invalidate = rewrite = checkpoint = revert = _refuse
 
 
-Arguments = Callable[[Iterator[Expression]], tuple[list[Any], dict[str, Any]]]
+# Arguments of a call with other expressions, and symbols, in the place of its own.
+Arguments = Callable[[Iterator[Expression], Sequence[Symbol] | None], tuple[list[Any], dict[str, Any]]]
 
 
-def trace(function: Callable[..., Any], name: str, operands: Sequence[Expression], arguments: Arguments) -> Program:
-    """The program of `function`; `arguments` gives the arguments of a call with other expressions as operands.
+def trace(
+    function: Callable[..., Any],
+    name: str,
+    operands: Sequence[Expression],
+    numbers: Sequence[int],
+    arguments: Arguments,
+) -> Program:
+    """The program of `function`. A parameter among the operands is part of it.
 
-    A parameter among the operands is part of the program.
-
+    `numbers` are the whole numbers among the settings. Where the function only hands them on, one run has symbols in
+    their place, and the program is that for all numbers within its `bounds`; otherwise it has no bounds.
     Raises `WeftError` where two runs differ, where the function returns anything but expressions made of its operands
     and parameters, and for look-ups.
     """
-    first, second = (_run(function, name, operands, arguments, ahead) for ahead in (False, True))
+    second = _run(function, name, operands, arguments, None, True)
+    if numbers:
+        symbols = [Symbol(value, k) for k, value in enumerate(numbers)]
+        try:
+            program = _program(name, _run(function, name, operands, arguments, symbols, False), second)
+        except Exception:
+            # What a symbol cannot do, the number can; an error that is not the symbol's comes again below.
+            program = None
+        if program is not None and not any(symbol.escaped for symbol in symbols):
+            program.bounds = [(symbol.low, symbol.high) for symbol in symbols]
+            return program
+    return _program(name, _run(function, name, operands, arguments, None, False), second)
+
+
+_Run = tuple[TraceTape, list[Expression], bool]
+
+
+def _program(name: str, first: _Run, second: _Run) -> Program:
+    """What two runs have in common; raises `WeftError` where they differ."""
     (tape, outputs, single), (other, other_outputs, _) = first, second
     data = tape.data.tolist()
     same = (
@@ -124,12 +153,16 @@ def trace(function: Callable[..., Any], name: str, operands: Sequence[Expression
 
 
 def _run(
-    function: Callable[..., Any], name: str, operands: Sequence[Expression], arguments: Arguments, ahead: bool
-) -> tuple[TraceTape, list[Expression], bool]:
+    function: Callable[..., Any],
+    name: str,
+    operands: Sequence[Expression],
+    arguments: Arguments,
+    symbols: Sequence[Symbol] | None,
+    ahead: bool,
+) -> _Run:
     tape = TraceTape(len(operands), ahead)
-    given, named = arguments(
-        x if x.shape.parameter >= 0 else Expression(tape, 1 + k, x.shape) for k, x in enumerate(operands)
-    )
+    inside = (x if x.shape.parameter >= 0 else Expression(tape, 1 + k, x.shape) for k, x in enumerate(operands))
+    given, named = arguments(inside, symbols)
     with recording_on(tape):
         made = function(*given, **named)
     single = isinstance(made, Expression)
@@ -185,6 +218,12 @@ def _node(
     operands = [_value(code[position + 1 + k], shape, tape, values) for k, shape in enumerate(signature.operands)]
     payload = []
     for slot in range(end, end + signature.payload):
+        symbol: Any = code[slot]
+        if isinstance(symbol, Symbol):
+            if ahead[slot - position] != symbol.value:
+                raise _differs(name)
+            payload.append((SETTING, symbol.number))
+            continue
         moved = ahead[slot - position] - code[slot]
         if moved == 0:
             payload.append((CONSTANT, code[slot]))

@@ -13,6 +13,7 @@ from ..graph import current
 from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, shape_of
 from ..signature import Signature
+from ..symbol import as_index
 from .activations import sqrt, square
 from .arithmetic import cmult
 from .attributes import number
@@ -110,7 +111,7 @@ def pickneglogsoftmax(x: Expression, v: int) -> Expression:
     result.index = len(code)
     code.append(sid)
     code.append(x.index)
-    code.append(int(v))
+    code.append(v if v.__class__ is int else as_index(v))
     return result
 
 

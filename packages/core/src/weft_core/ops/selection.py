@@ -13,6 +13,7 @@ from ..graph import current
 from ..operation import Array, Attribute, Call, Operation
 from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
+from ..symbol import as_index
 from .attributes import integer
 from .axes import check_axis, is_slowest, resized, stride
 from .inputs import check_indices
@@ -179,7 +180,7 @@ def pick(e: Expression, index: int = 0, dim: int = 0) -> PickExpression:
     result.indices = 1
     code.append(sid)
     code.append(e.index)
-    code.append(index if index.__class__ is int else int(index))
+    code.append(index if index.__class__ is int else as_index(index))
     return result
 
 

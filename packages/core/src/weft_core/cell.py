@@ -21,6 +21,7 @@ CellFunction = Callable[..., Any]
 _new = object.__new__
 # Stands for an expression in the key of a call, before the shapes of all expressions.
 _EXPRESSION = object()
+_INT = {int}
 
 
 class Cell:
@@ -40,6 +41,8 @@ class Cell:
         self.name = name if name else str(getattr(function, "__qualname__", type(function).__name__))
         # By shapes and settings; several where they serve different whole numbers.
         self.templates: dict[Any, list[Template]] = {}
+        # Of maps: by the same keys, those that serve all positions of every map of this kind.
+        self._maps: dict[Any, Template] = {}
         # For each number of arguments the recorder of the first form of calls; calls of another form take the long way.
         self._recorders: dict[int, Recorder] = {}
         self.__call__ = self._first_call  # type: ignore[method-assign]
@@ -152,32 +155,84 @@ class Cell:
 
         Raises ValueError for sequences of different lengths, or none.
         """
+        known = None if named else self._known_map(operands)
+        if known is not None:
+            return self._record_map(*known)
         columns = _Columns(self.name, operands, named)
         kinds = columns.kinds()
-        if kinds is None or isinstance(graph_of(self.name, kinds.distinct[0].expressions), TraceTape):
+        if kinds is None:
+            return self._map_each(columns)
+        graph = graph_of(self.name, kinds.distinct[0].expressions)
+        if isinstance(graph, TraceTape):
             return self._map_each(columns)
         templates = [self._template(arguments) for arguments in kinds.distinct]
         first = templates[0]
         if first.passed or not all(first.is_like(other) and kinds.is_served_by(other) for other in templates):
             return self._map_each(columns)
-        graph = graph_of(self.name, kinds.distinct[0].expressions)
-        start = len(graph.code)
-        steps, length = columns.length, first.length
-        chunk = first.chunk * steps
-        for slot, k in first.slots:
-            chunk[slot::length] = kinds.indices[k]
-        for slot, k in first.settings:
-            chunk[slot::length] = kinds.numbers[k]
-        for slot in first.varying(templates):
-            chunk[slot::length] = [templates[number].chunk[slot] for number in kinds.which]
-        first.move_all(chunk, start, steps, graph)
-        graph.code += chunk
+        if not named and len(templates) == 1:
+            self._maps[kinds.distinct[0].key] = first
+        varying = [
+            (slot, [templates[number].chunk[slot] for number in kinds.which]) for slot in first.varying(templates)
+        ]
+        return self._record_map(first, graph, columns.length, kinds.indices, kinds.numbers, varying)
+
+    def _known_map(self, operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """What `_record_map` takes, for sequences alone, of kinds that were mapped before; None for all others."""
+        shapes, rest = [], []
+        indices, numbers = [], []
+        graph, lengths = None, set()
+        for x in operands:
+            kind = x.__class__
+            if kind is Expressions and x.items is None:
+                shapes.append(x.shape)
+                indices.append(x.indices)
+                rest.append(_EXPRESSION)
+                if graph is None:
+                    graph = x.graph
+                elif graph is not x.graph:
+                    return None
+            elif kind is list and x and x[0].__class__ is int and set(map(type, x)) == _INT:
+                numbers.append(x)
+                rest.append(int)
+            else:
+                return None
+            lengths.add(len(x))
+        template = self._maps.get((*shapes, None, *rest) if numbers else tuple(shapes))
+        if template is None or graph is None or len(lengths) != 1:
+            return None
+        for column, (low, high) in zip(numbers, template.bounds):
+            if min(column) < low or max(column) >= high:
+                return None
+        return template, graph, lengths.pop(), indices, numbers
+
+    def _record_map(
+        self,
+        template: Template,
+        graph: ComputationGraph,
+        steps: int,
+        indices: Sequence[Sequence[int]],
+        numbers: Sequence[Sequence[int]],
+        varying: Sequence[tuple[int, Sequence[int]]] = (),
+    ) -> Any:
+        """Append the instruction of all positions at once."""
+        code = graph.code
+        start, length = len(code), template.length
+        chunk = template.chunk * steps
+        for slot, k in template.slots:
+            chunk[slot::length] = indices[k]
+        for slot, k in template.settings:
+            chunk[slot::length] = numbers[k]
+        for slot, column in varying:
+            chunk[slot::length] = column
+        if template.moving:
+            template.move_all(chunk, start, steps, graph)
+        code += chunk
         end = start + steps * length
         made = [
             Expressions(graph, shape, range(start + offset, end + offset, length))
-            for offset, shape in zip(first.results, first.shapes)
+            for offset, shape in zip(template.results, template.shapes)
         ]
-        return made[0] if first.single else tuple(made)
+        return made[0] if template.single else tuple(made)
 
     def _map_each(self, columns: _Columns) -> Any:
         """Call by call: operands of several shapes, or settings that change the structure."""

@@ -1,4 +1,4 @@
-"""Every builder runs its steps as cells; the same steps run operation by operation give the same values and gradients."""
+"""Builders run their steps as cells; operation by operation they give the same values and gradients."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from weft_builders import (
 from weft_core import Expression, ParameterCollection
 
 RECURRENT = [SimpleRNNBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder, GRUBuilder]
+# The masks of a GRU are new at every step, keyed by its place on the tape: another tape has others.
+KINDS = [(kind, rate) for kind in RECURRENT for rate in (0.0, 0.4) if kind is not GRUBuilder or not rate]
 Program = Callable[[ParameterCollection], list[Expression]]
 
 
@@ -65,10 +67,7 @@ def assert_equal_both_ways(monkeypatch: pytest.MonkeyPatch, program: Program) ->
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-# The masks of a GRU are new at every step, keyed by its place on the tape: another tape has others.
-@pytest.mark.parametrize(
-    ("kind", "dropout"), [(k, p) for k in RECURRENT for p in (0.0, 0.4) if k is not GRUBuilder or not p]
-)
+@pytest.mark.parametrize(("kind", "dropout"), KINDS)
 def test_recurrent_builders(monkeypatch: pytest.MonkeyPatch, kind: Any, dropout: float, batch: int) -> None:
     def program(model: ParameterCollection) -> list[Expression]:
         builder = kind(2, 3, 4, model)

@@ -7,6 +7,7 @@ import pytest
 
 import weft_core as w
 from weft_core import Cell, Expression, ParameterCollection, cell
+from weft_core.cell import MAX_PROGRAMS
 from weft_core.compound import inners
 from weft_core.errors import WeftError
 from weft_core.gated import Gated
@@ -234,3 +235,11 @@ def test_tracing_leaves_the_graph_alone() -> None:
         cell(lambda x: x.value())(x)
     assert current().code == before
     assert w.tanh(x).graph is current()
+
+
+def test_ever_new_structures_are_not_compiled_for_ever() -> None:
+    c = cell(lambda xs: w.tanh(w.esum([w.square(x) for x in xs])))
+    x = w.inputVector([0.1, 0.2])
+    for n in range(1, 30):
+        np.testing.assert_allclose(c([x] * n).npvalue(), np.tanh(n * np.square([0.1, 0.2])), 1e-5)
+    assert len({name for (template,) in c.templates.values() for name in template.generated()}) == MAX_PROGRAMS

@@ -22,6 +22,8 @@ _new = object.__new__
 # Stands for an expression in the key of a call, before the shapes of all expressions.
 _EXPRESSION = object()
 _INT = {int}
+# A cell with ever new structures, such as one over lists of any length, is fused this many times: compiling takes long.
+MAX_PROGRAMS = 16
 
 
 class Cell:
@@ -41,6 +43,8 @@ class Cell:
         self.name = name if name else str(getattr(function, "__qualname__", type(function).__name__))
         # By shapes and settings; several where they serve different whole numbers.
         self.templates: dict[Any, list[Template]] = {}
+        # Operations that fusing has made.
+        self._programs: set[str] = set()
         # Of maps: by the same keys, those that serve all positions of every map of this kind.
         self._maps: dict[Any, Template] = {}
         # For each number of arguments the recorder of the first form of calls; calls of another form take the long way.
@@ -108,7 +112,8 @@ class Cell:
             program = trace(
                 self.function, self.name, arguments.expressions, arguments.numbers, arguments.with_expressions
             )
-            template = Template(fused(program))
+            template = Template(program if len(self._programs) >= MAX_PROGRAMS else fused(program))
+            self._programs.update(template.generated())
             self.templates.setdefault(arguments.key if template.bounds else key, []).append(template)
             return template
         return self.templates[key][0]
@@ -140,9 +145,13 @@ class Cell:
             result.index = start + offset
             result.shape = shape
             made.append(result)
-        for k, index in template.passed:
-            # An output that is an operand, or a parameter.
-            made[k].index = indices[index - 1] if index > 0 else index
+        for k, index, parameter in template.passed:
+            if parameter is not None:
+                made[k] = parameter
+            elif index > 0:
+                made[k] = arguments.expressions[index - 1]
+            else:
+                made[k].index = index
         return made[0] if template.single else tuple(made)
 
     def map(self, *operands: Any, **named: Any) -> Any:

@@ -18,6 +18,9 @@ from .gated import Gated
 from .operation import operations
 from .trace import Value
 
+# How the names of operations begin that are written here.
+GENERATED = "cell_"
+
 
 @dataclass(frozen=True)
 class GraphNode:
@@ -57,7 +60,7 @@ def derive(graph: Graph) -> tuple[Gated, tuple[float, ...]]:
 @functools.cache
 def _operation(gates: str, states: str, results: str, forward: str, backward: str, settings: int) -> Gated:
     text = "|".join((gates, states, results, forward, backward))
-    name = "cell_" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = GENERATED + hashlib.sha256(text.encode()).hexdigest()[:16]
     if name in operations:
         made = operations[name]
         assert isinstance(made, Gated)

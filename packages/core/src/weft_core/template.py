@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .compound import Inner, compound, is_alias
+from .compound import Inner, compound, inners, is_alias
+from .differentiate import GENERATED
 from .graph import ComputationGraph
 from .shape import Shape
-from .signature import ALIAS, Signature
+from .signature import ALIAS, COMPOUND, Signature
 from .trace import CONSTANT, DATA, PLACE, SETTING, Node, Program, Value
 
 
@@ -28,8 +29,8 @@ class Template:
         self.data = program.data
         self.bounds = program.bounds
         self.shapes = tuple(value.shape for value in program.outputs)
-        # Outputs that are not computed here: index of an operand (counted from 1) or parameter.
-        self.passed = [(k, value.index) for k, value in enumerate(program.outputs) if value.node is None]
+        # Outputs that are not computed here: operands, counted from 1, parameters, and the zero value.
+        self.passed = [(k, v.index, v.parameter) for k, v in enumerate(program.outputs) if v.node is None]
         computed = list(dict.fromkeys(value for value in program.outputs if value.node is not None))
         nodes = reaching(program.nodes, computed)
         if len(nodes) == 1 and not is_alias(nodes[0].signature):
@@ -67,6 +68,14 @@ class Template:
                 self.settings.append((slot, number))
             self.chunk.append(number)
         self.chunk += [0] * (signature.length - len(self.chunk))
+
+    def generated(self) -> list[str]:
+        """Names of the operations that were written for this program."""
+        if self.signature is None:
+            return []
+        inside = inners(self.signature) if self.signature.flags & COMPOUND else []
+        names = [s.operation.name for s in (self.signature, *(inner.signature for inner in inside))]
+        return [name for name in names if name.startswith(GENERATED)]
 
     def serves(self, numbers: Sequence[int]) -> bool:
         """Whether this is the template for these whole numbers among the settings."""

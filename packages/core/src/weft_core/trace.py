@@ -37,6 +37,8 @@ class Value:
     shape: Shape
     index: int
     node: Node | None = None
+    # A parameter that the function returns.
+    parameter: Expression | None = None
 
     @property
     def is_parameter(self) -> bool:
@@ -149,7 +151,10 @@ def _program(name: str, first: _Run, second: _Run) -> Program:
         nodes.append(node)
         values.update((position + k, value) for k, value in enumerate(node.results))
         position += signature.length
-    return Program(nodes, [_value(x.index, x.shape, tape, values) for x in outputs], data, single)
+    returned = [_value(x.index, x.shape, tape, values) for x in outputs]
+    for value, x in zip(returned, outputs, strict=True):
+        value.parameter = x if x.index < 0 else None
+    return Program(nodes, returned, data, single)
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""Matrix products on raw addresses: BLAS through SciPy's exported pointers, own loops for single columns.
+"""Matrix products on raw addresses: BLAS through SciPy's exported pointers, tiles where these are faster.
 
 Matrices are column-major: element (i, j) of A stands at `A + 4 * (i + j * lda)`, as in BLAS.
 """
@@ -15,7 +15,8 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address
 
 from .cache import cached_njit
-from .pointers import floats, intrinsic
+from .pointers import intrinsic
+from .tiles import LANES, dots_add, multiply_add, same_cache_lines
 
 _BYTE, _INT, _FLOAT, _LONG = ir.IntType(8), ir.IntType(32), ir.FloatType(), ir.IntType(64)
 _FLOAT_POINTER = _FLOAT.as_pointer()
@@ -95,71 +96,34 @@ def sgemm(
     return _emit("trans trans int int int float array int array int float array int")
 
 
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-_loop = cached_njit(fastmath={"contract", "nsz", "reassoc", "arcp"})
+_ONE = np.float32(1.0)
+
+# When a product is made of tiles (tiles.py) instead of sgemm. Measured with OpenBLAS 0.3.31 on an AVX-512 processor
+# with 1 MB of second cache, one thread, GF/s of sgemm / tiles; n are the columns of X, and of dY:
+#
+#               A X                               A^T X                             dY X^T
+# m x k       n=1      n=8      n=22     n=256   n=1      n=8      n=22     n=256   n=1      n=8      n=22     n=256
+# 200 x 50    92/126   230/249  229/247  226/252  73/110   210/230  205/216  194/218  37/59    162/200  224/255  162/258
+# 384 x 128   53/59    258/270  105/273  242/270  64/70    227/223  99/249   232/241  44/43    216/241  197/263  208/262
+# 64 x 64     106/107  263/271  264/280  232/282  60/97    163/202  96/180   220/179  85/77    203/209  245/263  150/270
+# 32 x 100    75/52    221/274  238/247  276/276  43/84    122/139  93/129   209/130  59/49    203/198  249/249  269/259
+# 5 x 32      8/14     42/35    62/40    96/40    4/16     21/23    40/24    107/24   4/2      28/14    57/32    144/50
+# 1024 x 256  31/59    62/192   107/207  248/197  61/58    40/221   80/212   227/242  8/32     76/164   169/217  236/178
+# 7596 x 256  9/49     68/220   121/267  252/269  8/44     52/198   99/245   241/245  41/50    170/188  210/241  244/242
+#
+# sgemm packs A, unless the product is small. Tiles leave lanes idle where A has few rows, and do worse where all of its
+# columns compete for one place in the caches (1024 x 256). With AVX2 only, tiles do up to 130 and sgemm up to 131:
+# tiles are 1.2 to 12 times faster below 64 columns, and level with it or a little slower above.
+FEW_COLUMNS, FEW_DOTS, FEW_OUTER_COLUMNS = 64, 256, 256
+FEW_ON_SAME_LINES, FEW_DOTS_ON_SAME_LINES, FEW_OUTER_ON_SAME_LINES = 32, 64, 16
+FEW_OF_SHORT, SHORT_DOTS, NARROW = 4, 128, 32
+SMALL_MATRIX, SMALL_OUTER_MATRIX = 1 << 16, 1 << 17
 
 
-@_loop
-def gemv_add(rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, y_address: Any) -> Any:
-    """y += A x. Four columns are taken together, so that y is read and written once for four."""
-    x, y = floats(x_address), floats(y_address)
-    whole = columns // 4 * 4
-    for j in range(0, whole, 4):
-        a0, a1 = floats(a_address + 4 * j * lda), floats(a_address + 4 * (j + 1) * lda)
-        a2, a3 = floats(a_address + 4 * (j + 2) * lda), floats(a_address + 4 * (j + 3) * lda)
-        x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
-        for i in range(rows):
-            y[i] += (a0[i] * x0 + a1[i] * x1) + (a2[i] * x2 + a3[i] * x3)
-    for j in range(whole, columns):
-        a0 = floats(a_address + 4 * j * lda)
-        x0 = x[j]
-        for i in range(rows):
-            y[i] += a0[i] * x0
-
-
-@_loop
-def gemv_transposed_add(rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, y_address: Any) -> Any:
-    """y += A^T x: one dot product for each column, four at a time so that x is read once for four."""
-    x, y = floats(x_address), floats(y_address)
-    whole = columns // 4 * 4
-    for j in range(0, whole, 4):
-        a0, a1 = floats(a_address + 4 * j * lda), floats(a_address + 4 * (j + 1) * lda)
-        a2, a3 = floats(a_address + 4 * (j + 2) * lda), floats(a_address + 4 * (j + 3) * lda)
-        s0 = s1 = s2 = s3 = _ZERO
-        for i in range(rows):
-            s0 += a0[i] * x[i]
-            s1 += a1[i] * x[i]
-            s2 += a2[i] * x[i]
-            s3 += a3[i] * x[i]
-        y[j] += s0
-        y[j + 1] += s1
-        y[j + 2] += s2
-        y[j + 3] += s3
-    for j in range(whole, columns):
-        a0 = floats(a_address + 4 * j * lda)
-        s0 = _ZERO
-        for i in range(rows):
-            s0 += a0[i] * x[i]
-        y[j] += s0
-
-
-@_loop
-def ger_add(rows: Any, columns: Any, a_address: Any, lda: Any, x_address: Any, y_address: Any) -> Any:
-    """A += x y^T with x of `rows` and y of `columns` elements."""
-    x, y = floats(x_address), floats(y_address)
-    for j in range(columns):
-        a = floats(a_address + 4 * j * lda)
-        scale = y[j]
-        for i in range(rows):
-            a[i] += x[i] * scale
-
-
-# Measured with OpenBLAS 0.3.31 on an AVX-512 processor, one thread, A from 32 x 100 to 7596 x 256, own loops
-# against sgemm: with n = 1 they are 7 to 13 times faster, as sgemm packs A first; with n = 8 still 1 to 2.5
-# times. A rank-1 update by own loops is 1.2 to 2.5 times faster (0.8 where A leaves the cache); from n = 2 on
-# the two are level for small matrices, and sgemm wins for large ones.
-PRODUCT_LOOPS_UP_TO = 8
-OUTER_LOOPS_UP_TO = 1
+@cached_njit
+def unit(lead: int) -> int:
+    """1, the distance of rows. It is computed because LLVM would compile all tiles once more for a constant."""
+    return min(1, lead)
 
 
 @cached_njit
@@ -176,9 +140,9 @@ def product_add(
     ldy: Any,
 ) -> Any:
     """Y (m x n) += A (m x k) X (k x n); `blas_address` is that of sgemm."""
-    if n <= PRODUCT_LOOPS_UP_TO:
-        for j in range(n):
-            gemv_add(m, k, a_address, lda, x_address + 4 * j * ldx, y_address + 4 * j * ldy)
+    few = FEW_ON_SAME_LINES if same_cache_lines(lda) else FEW_COLUMNS
+    if n <= FEW_OF_SHORT or (m >= LANES and (n <= few or m * k <= SMALL_MATRIX)):
+        multiply_add(m, n, k, a_address, lda, x_address, unit(ldx), ldx, y_address, ldy)
     else:
         sgemm(blas_address, 0, 0, m, n, k, _ONE, a_address, lda, x_address, ldx, _ONE, y_address, ldy)
 
@@ -197,9 +161,9 @@ def product_transposed_add(
     ldy: Any,
 ) -> Any:
     """Y (k x n) += A^T X with A (m x k), X (m x n)."""
-    if n <= PRODUCT_LOOPS_UP_TO:
-        for j in range(n):
-            gemv_transposed_add(m, k, a_address, lda, x_address + 4 * j * ldx, y_address + 4 * j * ldy)
+    few = FEW_DOTS_ON_SAME_LINES if m <= SHORT_DOTS or same_cache_lines(lda) else FEW_DOTS
+    if n <= FEW_OF_SHORT or (m >= LANES and (n <= few or k <= NARROW)):
+        dots_add(m, n, k, a_address, lda, x_address, ldx, y_address, ldy)
     else:
         sgemm(blas_address, 1, 0, k, n, m, _ONE, a_address, lda, x_address, ldx, _ONE, y_address, ldy)
 
@@ -218,8 +182,8 @@ def outer_add(
     ldda: Any,
 ) -> Any:
     """dA (m x k) += dY (m x n) X^T with X (k x n)."""
-    if n <= OUTER_LOOPS_UP_TO:
-        for j in range(n):
-            ger_add(m, k, da_address, ldda, dy_address + 4 * j * lddy, x_address + 4 * j * ldx)
+    few = FEW_OUTER_ON_SAME_LINES if same_cache_lines(lddy) else FEW_OUTER_COLUMNS
+    if m >= LANES and (n <= few or m * k <= SMALL_OUTER_MATRIX):
+        multiply_add(m, k, n, dy_address, lddy, x_address, ldx, unit(ldx), da_address, ldda)
     else:
         sgemm(blas_address, 0, 1, m, k, n, _ONE, dy_address, lddy, x_address, ldx, _ONE, da_address, ldda)

@@ -17,6 +17,7 @@ from . import (
     reductions,
     selection,
     softmax,
+    softmax_loss,
     structure,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "reductions",
     "selection",
     "softmax",
+    "softmax_loss",
     "structure",
 ]

@@ -45,6 +45,7 @@ def _typed_pointer(name: str, element: types.Type, doc: str) -> Any:
 floats = _typed_pointer("floats", types.float32, "The float32 array at an address: `floats(a)[i]`.")
 doubles = _typed_pointer("doubles", types.float64, "The float64 array at an address.")
 integers = _typed_pointer("integers", types.int64, "The int64 array at an address.")
+indices = _typed_pointer("indices", types.int32, "The int32 array at an address.")
 bytes_at = _typed_pointer("bytes_at", types.uint8, "The uint8 array at an address.")
 
 

@@ -322,8 +322,8 @@ def test_loop_works_on_vectors(phase: Any) -> None:
 
 @pytest.mark.parametrize("module", [activations, list_reductions, losses, products, reductions, softmax])
 def test_every_phase_of_a_module_is_registered(module: Any) -> None:
-    kernel_table.prepare(len(signatures))
-    kernel_table.prepare_backward(len(signatures))
+    kernel_table.reserve(len(signatures))
+    kernel_table.prepare(range(len(signatures)), backward=True)
     phases = [f for name, f in vars(module).items() if name.endswith(("_forward", "_backward"))]
     used = {phase for made in kernel_table.made.values() if made for phase in (made.forward, made.backward)}
     assert phases

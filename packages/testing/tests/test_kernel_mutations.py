@@ -56,8 +56,8 @@ def prepared() -> None:
     for case in CASES:
         for variant in case.variants():
             program_of(case, variant)
-    kernel_table.prepare(len(signatures))
-    kernel_table.prepare_backward(len(signatures))
+    kernel_table.reserve(len(signatures))
+    kernel_table.prepare(range(len(signatures)), backward=True)
 
 
 @contextmanager

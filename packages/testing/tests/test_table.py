@@ -19,6 +19,7 @@ from weft_testing.conformance import Program
 NO_OPERATIONS = set(
     [
         "backends",
+        "cell",
         "cg",
         "cg_checkpoint",
         "cg_revert",

@@ -1,8 +1,8 @@
 """Fusing: the instructions of a traced program rewritten as fewer, larger ones with the same results.
 
 1. A slice of an elementwise result becomes the elementwise operation of slices.
-2. Sums of products with parameters and of biases become one linear operation; a product with a concatenation becomes
-   one product for each part of it.
+2. Sums of products with parameters and of biases become one linear operation, with the loss that alone reads it; a
+   product with a concatenation becomes one product for each part of it.
 3. Elementwise operations that no other operation separates become one pointwise program (`differentiate.py`).
 4. A program whose operands are the gates of linear operations takes these in: one gated operation.
 """
@@ -20,6 +20,7 @@ from .expression import Expression
 from .gated import Gated, Layout, Product
 from .operation import operations
 from .ops.attributes import number
+from .ops.softmax_loss import SoftmaxLoss
 from .shape import Shape
 from .signature import Signature
 from .template import reaching
@@ -194,9 +195,29 @@ class _Rewriting:
                 whole.add(linear_of(x.node))
             whole.biases += [(b.shape, 0) for b in biases]
             self._become(node, *whole.bind(_affine(), (), ()))
+        self._join_losses()
         for node in self.nodes:
             if is_linear(node):
                 self._split_concatenations(node)
+
+    def _join_losses(self) -> None:
+        """The loss of logits that nothing else reads takes in their product, so that logits stay in the cache."""
+        loss = operations["softmax_loss"]
+        assert isinstance(loss, SoftmaxLoss)
+        uses = self.uses()
+        for node in self.nodes[:]:
+            if node.signature.operation.name != "pickneglogsoftmax" or not is_linear(node.operands[0].node):
+                continue
+            (logits,) = node.operands
+            assert logits.node is not None
+            linear = linear_of(logits.node)
+            if uses[logits] > 1 or len(linear.products) > 1 or len(linear.biases) > 1:
+                continue
+            ((x, weight, _, _),) = linear.products
+            bias = linear.biases[0][0] if linear.biases else None
+            if weight.dims[1] == x.shape.rows and x.shape.batch == logits.shape.batch:
+                node.signature, node.operands = loss.bind(x.shape, weight, bias), [x]
+        self.nodes = self.ordered()
 
     def _become(self, node: Node, signature: Signature, operands: list[Value]) -> None:
         node.signature, node.operands, node.payload = signature, operands, []

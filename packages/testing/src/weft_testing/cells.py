@@ -74,6 +74,18 @@ def _gate_parameters(i: Instance, inputs: int = 2, hidden: int = 3) -> tuple[Exp
     return i.parameter("W", 4 * hidden, inputs), i.parameter("U", 4 * hidden, hidden), i.parameter("b", 4 * hidden)
 
 
+def _compound(i: Instance, x: Expression, y: Expression) -> tuple[Expression, ...]:
+    """A cell with several inner instructions, of which some are parts of others' memory."""
+    W, b, V = i.parameter("W", 4, 3), i.parameter("b", 4), i.parameter("V", 2, 4)
+
+    def function(x: Expression, y: Expression, class_: int) -> tuple[Expression, ...]:
+        h = w.tanh(w.affine_transform([b, W, x]) + w.cmult(W * y, w.logistic(W * x)))
+        scores = w.softmax(V * h)
+        return w.log(scores)[0:1] * i.turn(0.5, 2.0), w.sum_elems(w.square(h[1:3])), w.pick(scores, class_), h
+
+    return tuple(w.cell(function)(x, y, i.number % 2))
+
+
 PRIMITIVES: list[Case] = [
     Case("vanilla_lstm_gates", lambda i, x, h: w.vanilla_lstm_gates(x, h, *_gate_parameters(i)), ((2,), (3,))),
     Case(
@@ -133,4 +145,5 @@ CELLS: list[Case] = [
     Case("lstm-second_result", lambda i, x, h, c: lstm_step(i, x, h, c)[1], ((2,), (3,), (3,))),
     Case("lstm-zero_state", _first_step, ((2,),)),
     Case("lstm-unrolled", _unrolled, ((2,), (2,))),
+    Case("cell", _compound, ((3,), (3,))),
 ]

@@ -69,11 +69,15 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks; `nox -s bench -- --torch` also installs PyTorch to compare with."""
-    install_packages(session)
+    """Run all benchmarks, or those that are named: `nox -s bench -- latency mlp --quick`.
+
+    `--torch` also installs PyTorch to compare with; `--make-dynet` makes an environment for the DyNet wheel.
+    Commands and options: tests/benchmarks/bench.py.
+    """
+    install_packages(session, "threadpoolctl>=3.5")
     if "--torch" in session.posargs:
         session.install("torch==2.13.0")
-    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+    session.run("python", "tests/benchmarks/bench.py", *session.posargs)
 
 
 @nox.session

@@ -42,8 +42,8 @@ class Data:
             groups = [groups[i] for i in np.random.RandomState(0).permutation(len(groups))]
         return itertools.cycle(groups)
 
-    def multiply_adds(self) -> float:
-        """Multiply-adds of all matrix products of a forward pass, per word or tree node, on average."""
+    def uses(self) -> dict[str, float]:
+        """How often each matrix is multiplied by a vector in a forward pass, per word or tree node, on average."""
         words = sum(len(example.words) for example in self.examples)
         uses = {name: 1.0 for name in self.parameters if self.parameters[name].ndim == 2}
         for name in ("embedding", "characters"):
@@ -53,7 +53,11 @@ class Data:
             uses.update(leaf=leaves, inner=1.0 - leaves, forget_left=1.0 - leaves, forget_right=1.0 - leaves)
         letters = sum(len(self.spelling.get(word, ())) for example in self.examples for word in example.words)
         uses.update({name: letters / words for name in uses if name.startswith("character_")})
-        return float(sum(count * self.parameters[name].size for name, count in uses.items()))
+        return uses
+
+    def multiply_adds(self) -> float:
+        """Multiply-adds of all matrix products of a forward pass, per word or tree node, on average."""
+        return float(sum(count * self.parameters[name].size for name, count in self.uses().items()))
 
 
 def load(folder: Path, task: str) -> Data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from examples import TASKS, Data, Example
+from peer import pin
 
 PHASES = ("build", "forward", "backward", "update")
 PLANNING_GROUPS = 10
@@ -62,8 +63,7 @@ def settings(modes: Sequence[str]) -> Settings:
     parser.add_argument("--seconds", type=float, default=3.0, help="timed training after the loss is taken")
     parser.add_argument("--loss-examples", type=int, default=256)
     chosen = Settings(**vars(parser.parse_args()))
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pin()
     return chosen
 
 
@@ -126,7 +126,7 @@ def _step(program: Program, group: list[Example], spent: list[float]) -> float:
 def _planning(program: Program, groups: list[list[Example]], task: str) -> float:
     """Microseconds a unit that a first forward takes beyond one that needs no planning; it is part of `forward`."""
     clock = time.perf_counter
-    seconds = 0.0
+    costs = []
     for group in groups:
         loss = program.build(group)
         t0 = clock()
@@ -134,5 +134,5 @@ def _planning(program: Program, groups: list[list[Example]], task: str) -> float
         t1 = clock()
         if not program.forward_again(loss):
             return 0.0
-        seconds += (t1 - t0) - (clock() - t1)
-    return 1e6 * seconds / sum(units(task, group) for group in groups)
+        costs.append(((t1 - t0) - (clock() - t1)) / units(task, group))
+    return 1e6 * statistics.median(costs)

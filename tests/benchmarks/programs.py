@@ -123,13 +123,16 @@ class Tagger(DynetProgram):
     def word(self, word: int) -> Any:
         return self.embedding[word]
 
+    def contexts(self, words: list[int]) -> Any:
+        return self.rnn.transduce([self.word(word) for word in words])
+
+    def scores(self, words: list[int]) -> Any:
+        """The scores of all tags, for every word."""
+        return [self.output * self.dy.tanh(self.hidden * context) for context in self.contexts(words)]
+
     def losses(self, example: Example) -> list[Any]:
         dy = self.dy
-        contexts = self.rnn.transduce([self.word(word) for word in example.words])
-        return [
-            dy.pickneglogsoftmax(self.output * dy.tanh(self.hidden * context), tag)
-            for context, tag in zip(contexts, example.tags)
-        ]
+        return [dy.pickneglogsoftmax(score, tag) for score, tag in zip(self.scores(example.words), example.tags)]
 
 
 class CharacterTagger(Tagger):

@@ -8,7 +8,7 @@ time) and `levels` (all nodes of one height of all trees together).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import measure
 import numpy as np
@@ -113,8 +113,11 @@ class PackedTagger(Tagger):
                 packed = PackedSequence(self.rows(letters[0], self.characters), letters[1])
                 x = torch.cat([x, self.speller.ends(packed)])
             x = x.index_select(0, order)
-        contexts = self.rnn.layer(PackedSequence(x, sizes))[0].data
-        return F.cross_entropy(self.scores(contexts), tags, reduction="sum")
+        return F.cross_entropy(self.scores(self.contexts(x, sizes)), tags, reduction="sum")
+
+    def contexts(self, x: Tensor, sizes: Tensor) -> Tensor:
+        """Packed {words, I} to {words, 2 H}."""
+        return cast(Tensor, self.rnn.layer(PackedSequence(x, sizes))[0].data)
 
 
 def _packed(sequences: list[list[int]]) -> tuple[Tensor, Tensor]:

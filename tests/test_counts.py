@@ -90,6 +90,48 @@ def test_output_layers_wait_and_run_once_for_the_whole_graph() -> None:
     assert counts["steps"] == 2 * len(words) + len(outside) + len(prologues)
 
 
+def groups() -> list[tuple[str, int, int]]:
+    """Operation, instructions and steps of every type of the current graph's plan, sorted; printed for the log."""
+    found = sorted((g.kind[1:].partition("(")[0], g.instructions, g.steps) for g in dy.cg().execution.groups())
+    print(*found, sep="\n")
+    return found
+
+
+def test_groups_of_a_tagger() -> None:
+    """A step for every word of the longest sentence in each direction, one step for every other type."""
+    tagger = SentenceTagger()
+    dy.renew_cg()
+    words = [[1, 2, 3, 4, 5, 6], [3, 2, 1]]
+    tagger.loss(words).value()
+    count, longest = sum(map(len, words)), max(map(len, words))
+    once = ["lookup", "concatenate", "affine", "tanh", "affine", "pickneglogsoftmax"]
+    assert groups() == sorted([(name, count, 1) for name in once] + [("esum", 1, 1)] + 2 * [("lstm", count, longest)])
+
+
+@pytest.mark.parametrize("trees", [1, 5])
+def test_groups_of_trees(trees: int) -> None:
+    """Leaves wait for nothing, inner nodes for the height of the tree, labels for the end."""
+    model = dy.ParameterCollection()
+    words = model.add_lookup_parameters((20, 4))
+    W, U, b, V = [model.add_parameters(dims) for dims in ((4, 4), (4, 4), (4,), (3, 4))]
+    dy.renew_cg()
+    losses = []
+    for tree in range(trees):
+        nodes = [words[(tree + k) % 20] for k in range(8)]
+        for k in range(7):
+            nodes.append(dy.tanh(dy.affine_transform([b, W, nodes[2 * k], U, nodes[2 * k + 1]])))
+        losses += [dy.pickneglogsoftmax(V * h, 1) for h in nodes[8:]]
+    dy.esum(losses).value()
+    inner, height = 7 * trees, 3
+    assert groups() == sorted(
+        [
+            ("lookup", 8 * trees, 1),
+            *[("affine", inner, height), ("tanh", inner, height)],
+            *[("affine", inner, 1), ("pickneglogsoftmax", inner, 1), ("esum", 1, 1)],
+        ]
+    )
+
+
 def test_a_plan_that_lost_its_memory_is_made_anew() -> None:
     """Backward keeps the plan of forward, unless signatures made in between have moved the arrays that held it."""
     model = dy.ParameterCollection()

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weft_core import layout, ordering
 from weft_core import plan as planner
 from weft_core.extend import Backend
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend, NumpyExecution
+from weft_core.signature import COLUMNS, ENTRIES, ENTRY_FIELDS
 from weft_testing import ConformanceError
 from weft_testing.graphs import check_random_graph
 from weft_testing.programs import PROGRAMS
@@ -21,64 +23,66 @@ from weft_testing.programs import PROGRAMS
 FOUND = (ConformanceError, IndexError, ValueError)
 
 
-def one_level(arrange: Callable[..., None]) -> Callable[..., None]:
+def one_level(find_levels: Callable[..., None]) -> Callable[..., None]:
     """All instructions of a type run at once, whatever they wait for."""
 
     def mutant(*arguments: Any) -> None:
-        arrange(*arguments)
-        state, node_type, key, order, autobatch = (arguments[k] for k in (2, 6, 10, 11, 13))
-        if autobatch:
-            count = state[planner.NODES]
-            order[:count] = sorted(range(count), key=lambda i: (node_type[i], i))
-            for i in range(count):
-                key[i] = node_type[i]
+        find_levels(*arguments)
+        depth, key = arguments[10], arguments[12]
+        depth[:] = [1] * len(depth)
+        key[:] = [k & ~planner.LEVEL for k in key]
 
     return mutant
 
 
-def reversed_order(arrange: Callable[..., None]) -> Callable[..., None]:
+def reversed_order(schedule: Callable[..., None]) -> Callable[..., None]:
     """Consumers run before producers."""
 
     def mutant(*arguments: Any) -> None:
-        arrange(*arguments)
-        if arguments[13]:
-            arguments[11].reverse()
+        schedule(*arguments)
+        state, steps = arguments[1], arguments[17]
+        used = planner.STEP * state[planner.STEPS]
+        parts = [steps[s : s + planner.STEP] for s in range(0, used, planner.STEP)]
+        steps[:used] = [number for part in reversed(parts) for number in part]
 
     return mutant
 
 
 def shifted_rows(place: Callable[..., None]) -> Callable[..., None]:
-    """The rows of a type's first operand are one off, where a type has several instructions."""
+    """The rows of operands from inside a recurrence are one off."""
 
     def mutant(*arguments: Any) -> None:
         place(*arguments)
-        state, record_of, records, lists, autobatch = (arguments[k] for k in (2, 10, 11, 14, 19))
+        state, record_of, records, lists = (arguments[k] for k in (2, 8, 9, 11))
         for record in record_of[: state[planner.TYPES]]:
             count = records[record + planner.T_COUNT]
-            if autobatch and count > 1 and records[record + planner.T_OPERANDS]:
-                view = record + planner.HEADER + records[record + planner.T_RESULTS] * planner.VIEW
-                first = records[view + planner.V_LIST]
-                lists[first : first + count] = lists[first + 1 : first + count] + lists[first : first + 1]
+            for k in range(records[record + planner.T_OPERANDS]):
+                view = record + planner.HEADER + (records[record + planner.T_RESULTS] + k) * planner.VIEW
+                if not records[view + planner.V_EXTERNAL]:
+                    first = records[view + planner.V_LIST]
+                    lists[first : first + count] = lists[first + 1 : first + count] + lists[first : first + 1]
 
     return mutant
 
 
 def lost_gradients(classify: Callable[..., None]) -> Callable[..., None]:
-    """Instructions after position 20 get no gradient."""
+    """Types that have instructions after position 20 get no gradient."""
 
     def mutant(*arguments: Any) -> None:
         classify(*arguments)
-        need = arguments[12]
-        need[20:] = [0] * len(need[20:])
+        code, rows, state, nodes, noted = (arguments[k] for k in (0, 1, 2, 3, 10))
+        for position in nodes[: state[planner.NODES]]:
+            if position > 20:
+                noted[rows[code[position] * COLUMNS + ENTRIES] // ENTRY_FIELDS] &= ~planner.NEEDED
 
     return mutant
 
 
 PLANNER_MUTATIONS = {
-    "one level": ("arrange", one_level),
-    "reversed": ("arrange", reversed_order),
-    "shifted rows": ("place", shifted_rows),
-    "lost gradients": ("classify", lost_gradients),
+    "one level": (ordering, "find_levels", one_level),
+    "reversed": (ordering, "schedule", reversed_order),
+    "shifted rows": (layout, "place", shifted_rows),
+    "lost gradients": (planner, "classify", lost_gradients),
 }
 
 PLANNER_CHECKS: dict[str, Callable[[Backend], None]] = {
@@ -91,14 +95,14 @@ PLANNER_CHECKS: dict[str, Callable[[Backend], None]] = {
 @pytest.mark.parametrize("mutation", PLANNER_MUTATIONS)
 @pytest.mark.parametrize("program", PLANNER_CHECKS)
 def test_a_wrong_plan_is_found(mutation: str, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    function, mutate = PLANNER_MUTATIONS[mutation]
+    module, function, mutate = PLANNER_MUTATIONS[mutation]
     backend = NumpyBackend(np.float32)
     PLANNER_CHECKS[program](backend)
     if mutation == "lost gradients":
         # This one would be in the reference, too: only what the backend plans is changed.
         backend = OwnPlanBackend(function, mutate, monkeypatch)
     else:
-        monkeypatch.setattr(planner, function, mutate(getattr(planner, function)))
+        monkeypatch.setattr(module, function, mutate(getattr(module, function)))
     with pytest.raises(FOUND):
         PLANNER_CHECKS[program](backend)
 
@@ -133,9 +137,9 @@ class OwnPlanBackend(NumpyBackend):
 
 @pytest.mark.parametrize("mutation", ["one level", "reversed", "shifted rows"])
 def test_a_wrong_plan_is_found_by_random_graphs(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    function, mutate = PLANNER_MUTATIONS[mutation]
+    module, function, mutate = PLANNER_MUTATIONS[mutation]
     backend = NumpyBackend(np.float32)
     check_random_graph(backend, 4)
-    monkeypatch.setattr(planner, function, mutate(getattr(planner, function)))
+    monkeypatch.setattr(module, function, mutate(getattr(module, function)))
     with pytest.raises(FOUND):
         check_random_graph(backend, 4)

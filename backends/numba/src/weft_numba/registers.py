@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 (
-    R_CODE, R_LENGTH, R_TARGETS, R_TARGET_COUNT, R_STATE, R_AUTOBATCH, R_ROWS, R_ROWS_SIZE, R_ENTRIES, R_ENTRIES_SIZE,
-    R_KINDS, R_KERNELS, R_POSITIONS, R_CAPACITY, R_NODES, R_NODE_CAPACITY, R_TYPES, R_BLOCKS, R_BLOCKS_SIZE,
-    R_PRODUCERS, R_PRODUCERS_SIZE, R_RECORDS, R_RECORDS_SIZE, R_LISTS, R_LISTS_SIZE, R_VALUES, R_VALUES_SIZE,
-    R_GRADIENTS, R_GRADIENTS_SIZE, R_SCRATCH, R_SCRATCH_SIZE, R_PARAMETERS, R_PARAMETER_GRADIENTS, R_PARAMETER_META,
-    R_DATA, R_SEED, R_STREAM, R_SGEMM, R_ZERO_ROWS, R_RESUME, R_SELF, R_STEPS,
-) = range(42)  # fmt: skip
-REGISTERS = 42
+    R_SELF, R_STATE, R_AUTOBATCH, R_INFERENCE, R_LENGTH, R_CAPACITY, R_TARGETS, R_TARGET_COUNT, R_GET_ITEM,
+    R_AS_INTEGER, R_ROWS, R_ENTRIES, R_KINDS, R_KERNELS, R_TYPES, R_PRODUCERS, R_NOTED, R_BLOCKS, R_RECORDS,
+    R_RECORDS_SIZE, R_LISTS, R_LISTS_SIZE, R_STEPS, R_STEPS_SIZE, R_VALUES, R_VALUES_SIZE, R_GRADIENTS,
+    R_GRADIENTS_SIZE, R_SCRATCH, R_SCRATCH_SIZE, R_PARAMETERS, R_PARAMETER_GRADIENTS, R_PARAMETER_META, R_DATA, R_SEED,
+    R_STREAM, R_SGEMM, R_ZERO_ROWS, R_RESUME,
+) = range(39)  # fmt: skip
+# Arrays with one number per position of the tape, 32 bits but for the marks, which have 8.
+R_CODE, R_OFFSET, R_GRADIENT_OFFSET, R_SLOT, R_MARK = range(39, 44)
+# Arrays with one number per instruction, 32 bits but for the keys, which have 64.
+R_WAITING, R_NODES, R_NODE_TYPE, R_KEY, R_ORDER, R_RANK, R_BUCKETS = range(44, 51)
+REGISTERS = 51
 
-# Arrays of one integer per position of the tape, inside the block at R_POSITIONS.
-P_OFFSET, P_GRADIENT_OFFSET, P_START_OF, P_NEED, P_LOCAL_OF, P_MARK, P_STARTS, P_WAITING = range(8)
-POSITION_ARRAYS = 8
-# Arrays of one integer per instruction, inside the block at R_NODES; the buckets come last and are a little longer.
-N_NODES, N_TYPE, N_LEVEL, N_KEY, N_ORDER, N_RANK, N_BUCKETS = range(7)
-# Arrays of one integer per signature, inside the block at R_TYPES.
+# Arrays of one 64-bit number per signature, inside the block at R_TYPES; only K_TYPE_OF is kept from plan to plan.
 # The work space of the components comes last and is five times as long.
-K_TYPE_OF, K_SIGNATURE, K_COUNT, K_COMPONENT, K_RECORD_OF, K_FIRST_BLOCK, K_BY_COMPONENT, K_WORK = range(8)
-TYPE_INTEGERS = 12
+(
+    K_TYPE_OF, K_SIGNATURE, K_COUNT, K_COMPONENT, K_RECORD_OF, K_WIDTH, K_DEPTH, K_BASE, K_FIRST_TYPE, K_NEXT_TYPE,
+    K_NEXT_ROW, K_STEP_OF, K_HIDDEN, K_WORK,
+) = range(14)  # fmt: skip
+TYPE_INTEGERS = K_WORK + 5
 
 # The row of a signature in the kernel table: addresses of its compiled phases, of its settings and of its layout
 # numbers.
@@ -31,4 +33,4 @@ FORWARD_READY, ALL_READY = 1, 2
 KERNEL_COLUMNS = 9
 
 # What a compiled call returns.
-DONE, NEED_NODES, NEED_PLAN, NEED_MEMORY, NEED_KERNELS, REVERTED, REFERENCE = range(7)
+DONE, NEED_PLAN, NEED_MEMORY, NEED_KERNELS, REVERTED, LOST_PARAMETER, REFERENCE, TOO_LARGE = range(8)

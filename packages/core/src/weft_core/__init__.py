@@ -155,6 +155,7 @@ from .ops.selection import (
     select_rows,
 )
 from .ops.softmax import constrained_softmax, log_softmax, softmax, sparsemax
+from .ops.softmax_loss import softmax_loss
 from .ops.structure import concatenate, concatenate_cols, concatenate_to_batch, reshape, transpose
 from .parameters import LookupParameters, Parameters
 from .sequence import Expressions
@@ -302,6 +303,7 @@ __all__ = [
     "sin",
     "sinh",
     "softmax",
+    "softmax_loss",
     "softsign",
     "sparsemax",
     "sqrt",

@@ -22,14 +22,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .graph import ComputationGraph
+    from .lazy import LazyRows, UpdateLog
     from .rules import RuleState, UpdateRule
     from .shape import Shape
-    from .store import ParameterStore
+    from .store import Floats, ParameterStore
 
 API_VERSION = (1, 0)
 
 hookspec = pluggy.HookspecMarker("weft")
 hookimpl = pluggy.HookimplMarker("weft")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Instructions of one type in a plan, and in how many steps they run; `kind` shows operation and shapes."""
+
+    kind: str
+    instructions: int
+    steps: int
 
 
 class Execution(ABC):
@@ -41,7 +51,10 @@ class Execution(ABC):
 
     @abstractmethod
     def backward(self, index: int, full: bool) -> None:
-        """Add the gradient of the scalar at `index` into the parameters; keep the gradients of nodes."""
+        """Add the gradient of the scalar at `index` into the parameters; keep the gradients of nodes.
+
+        Never called for a graph with `inference`, whose hidden results may be overwritten as soon as they were read.
+        """
 
     @abstractmethod
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:
@@ -77,6 +90,10 @@ class Execution(ABC):
         """Figures of the last plan: nodes, types, steps, bytes; for tests and `profile`."""
         return {}
 
+    def groups(self) -> list[Group]:
+        """What the last plan runs together, type by type, in the order in which they first run."""
+        return []
+
 
 class Backend(ABC):
     """What runs graphs and updates: NumPy, Numba, Triton, or a third party's."""
@@ -99,7 +116,19 @@ class Backend(ABC):
         scale: float,
         sparse: bool,
     ) -> None:
-        """Apply a rule to every parameter that is not frozen, gradients times `scale`, and clear those gradients."""
+        """Apply a rule to every parameter that is not frozen, gradients times `scale`, and clear those gradients.
+
+        `sparse`: only to those rows of look-up tables that have a gradient; they are current.
+        """
+
+    def lazy_rows(self, rule: UpdateRule, values: Floats, moments: list[Floats], log: UpdateLog) -> LazyRows:
+        """What makes up for the updates that rows of a look-up table have missed; here the reference.
+
+        Kernels that read a row call the function in the table's `meta` first, where there is one.
+        """
+        from .lazy import LazyRows
+
+        return LazyRows(rule, values, moments, log)
 
     @abstractmethod
     def gradient_norm(self, store: ParameterStore) -> float:

@@ -109,16 +109,14 @@ class Expression:
         """Gradients of this scalar: added into the parameters, kept per node until the next backward.
 
         `full=True` computes gradients for nodes that do not depend on parameters, too.
-        Raises ValueError unless the expression has one element and batch 1.
+        Raises ValueError unless the expression has one element and batch 1, `GradientError` in a graph for inference.
         """
         if self.shape.total != 1:
             raise ValueError(
                 f"backward() starts from one number, this expression has shape {self.shape}; "
                 "sum it first (sum_elems, sum_batches, esum)"
             )
-        graph = self._graph()
-        graph.forward((self.index,))
-        graph.execution.backward(self.index, full)
+        self._graph().backward(self.index, full)
 
     def gradient(self) -> NDArray[np.float64]:
         """Gradient of the last `backward` with respect to this expression, shaped like `npvalue()`.

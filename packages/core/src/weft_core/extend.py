@@ -11,8 +11,9 @@ from .elementwise import Elementwise, elementwise
 from .errors import BackendError, FormulaError, GradientError, IndexValueError, ShapeError, StaleExpression, WeftError
 from .gated import Gated, gated
 from .gradient_check import GradientCheck, WrongGradient, check_gradient
+from .lazy import LazyRows, UpdateLog
 from .operation import Array, Attribute, Call, Operation, binary_function, operations, unary_function
-from .rules import RuleState, UpdateRule
+from .rules import Idle, RuleState, UpdateRule
 from .shape import Shape, common_batch, drop_axis, shape_of
 from .signature import ALIAS, BLOCKS, WHOLE, Signature
 
@@ -33,13 +34,16 @@ __all__ = [
     "Gated",
     "GradientCheck",
     "GradientError",
+    "Idle",
     "IndexValueError",
+    "LazyRows",
     "Operation",
     "RuleState",
     "Shape",
     "ShapeError",
     "Signature",
     "StaleExpression",
+    "UpdateLog",
     "UpdateRule",
     "WeftError",
     "WrongGradient",

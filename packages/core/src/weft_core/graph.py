@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .backend import load_backend
-from .errors import StaleExpression, WeftError
+from .errors import GradientError, StaleExpression, WeftError
 from .settings import settings
 
 if TYPE_CHECKING:
@@ -42,17 +42,21 @@ class ComputationGraph:
     named by its position. `data` stages input arrays and scalar constants; the payload holds offsets into it.
 
     Use as `with ComputationGraph() as graph:` to make it the thread's current graph for a block, or
-    `renew_cg()` to replace the thread's current graph.
+    `renew_cg()` to replace the thread's current graph. With `inference` there is no backward: what only gradients
+    need is not kept, so that a long run takes less memory.
     """
 
-    __slots__ = ("_marks", "_previous", "autobatch", "code", "data", "dead", "execution", "number")
+    __slots__ = ("_marks", "_previous", "autobatch", "code", "data", "dead", "execution", "inference", "number")
 
-    def __init__(self, autobatch: bool | None = None, backend: Backend | None = None) -> None:
+    def __init__(
+        self, autobatch: bool | None = None, backend: Backend | None = None, *, inference: bool = False
+    ) -> None:
         # Position 0 is the zero value: signature 0 has no operands and is never executed.
         self.code: list[int] = [0]
         self.data = array("f")
         self.number = settings.next_graph_number()
         self.autobatch = settings.autobatch if autobatch is None else autobatch
+        self.inference = inference
         self.dead: list[tuple[int, int]] = []
         self._marks: list[int] = []
         self._previous: ComputationGraph | None = None
@@ -83,8 +87,9 @@ class ComputationGraph:
 
     def forward(self, indices: Sequence[int], recalculate: bool = False) -> None:
         """Compute the values of these expressions and of all that they need."""
-        for index in indices:
-            self.check(index)
+        if self.dead or self.code is _stale_tape:
+            for index in indices:
+                self.check(index)
         if min(indices) < 0:
             # Parameters have their values already.
             indices = [index for index in indices if index >= 0]
@@ -93,6 +98,19 @@ class ComputationGraph:
         if recalculate:
             self.execution.invalidate(redraw=True)
         self.execution.forward(indices)
+
+    def backward(self, index: int, full: bool = False) -> None:
+        """Compute this scalar, then its gradients.
+
+        Raises `GradientError` for a graph made for inference.
+        """
+        if self.inference:
+            raise GradientError(
+                "backward() needs a graph that keeps what gradients need, this one was made for inference; "
+                "build the expressions again after renew_cg(), or in ComputationGraph(), without inference=True"
+            )
+        self.forward((index,))
+        self.execution.backward(index, full)
 
     def invalidate(self) -> None:
         """Forget computed values: an input was set."""
@@ -153,8 +171,8 @@ def current() -> ComputationGraph:
     return graph if graph is not None else renew_cg()
 
 
-def renew_cg(autobatching: bool | None = None) -> ComputationGraph:
-    """Discard the thread's current graph and start a new one.
+def renew_cg(autobatching: bool | None = None, *, inference: bool = False) -> ComputationGraph:
+    """Discard the thread's current graph and start a new one; one for `inference` takes less memory, without backward.
 
     Values and gradients of nodes are gone, and their expressions stale; gradients of parameters stay.
     """
@@ -163,7 +181,7 @@ def renew_cg(autobatching: bool | None = None) -> ComputationGraph:
     if graph is not None:
         previous = graph._previous
         graph.close()
-    _thread.graph = new = ComputationGraph(autobatching)
+    _thread.graph = new = ComputationGraph(autobatching, inference=inference)
     new._previous = previous
     return new
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import plan as p
-from .backend import Backend, BackendEntry, Execution, hookimpl
+from .backend import Backend, BackendEntry, Execution, Group, hookimpl
 from .errors import BackendError
 from .operation import Array, Call
-from .planner import ZERO_FLOATS, Plan, Planner
+from .planner import ZERO_FLOATS, Plan, Planner, count_groups
 from .rules import RuleState, UpdateRule, spans
 from .settings import settings
 from .signature import Signature, signatures
@@ -78,7 +78,7 @@ class NumpyExecution(Execution):
             return
         try:
             self.plan = self.planner.forward(indices)
-            self._grow(self.planner.state[p.ARENA_TOP])
+            self._grow(self.planner.state[p.ARENA_END])
             for step in self._steps(self.plan):
                 step.forward(self.values)
         except BaseException:
@@ -110,6 +110,8 @@ class NumpyExecution(Execution):
                 yield Step(plan, plan.record_of[t], start, count, data, stream)
 
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:
+        if index < 0:
+            return parameter_arrays(-1 - index)[0].copy()
         start = self.planner.offset[index]
         return self.values[start : start + shape.total].copy()
 
@@ -120,7 +122,7 @@ class NumpyExecution(Execution):
         if self.gradients is None or index > self.reached:
             return None
         start = self.planner.gradient_offset[index]
-        if not self.planner.need[self.planner.start_of[index]] or start == 0:
+        if not self.planner.needs_gradient(index):
             return np.zeros(shape.total, np.float32)
         return self.gradients[start : start + shape.total].copy()
 
@@ -141,7 +143,15 @@ class NumpyExecution(Execution):
     def counts(self) -> dict[str, int]:
         if self.plan is None:
             return {}
-        return {"nodes": self.plan.nodes, "steps": len(self.plan.steps) // p.STEP, "types": len(self.plan.record_of)}
+        return {
+            "nodes": self.plan.nodes,
+            "steps": len(self.plan.steps) // p.STEP,
+            "types": len(self.plan.record_of),
+            "arena": self.planner.state[p.ARENA_END],
+        }
+
+    def groups(self) -> list[Group]:
+        return count_groups(self.plan.steps, self.plan.records, self.plan.record_of) if self.plan else []
 
 
 class PlanTables(Protocol):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import layout, ordering
 from . import plan as p
+from .backend import Group
 from .errors import StaleExpression
-from .signature import signatures
+from .signature import ENTRY_FIELDS, signatures
 
 if TYPE_CHECKING:
     from .graph import ComputationGraph
@@ -35,15 +37,12 @@ class Planner:
         self.graph = graph
         self.state = [0] * p.STATE
         self.state[p.WALKED] = 1
-        self.state[p.ARENA_TOP] = ZERO_FLOATS
+        self.state[p.ARENA_TOP] = self.state[p.ARENA_END] = ZERO_FLOATS
         self.offset = [0]
         self.gradient_offset = [0]
-        self.start_of = [0]
-        self.need = [0]
-        self.local_of = [-1]
+        self.slot = [-1]
         self.mark = [0]
-        self.starts: list[int] = []
-        self.waiting: list[int] = []
+        self.waiting = [0]
         # The signature table as lists, and how many signatures they know.
         self.known, self.rows, self.entries = 0, [0], [0]
 
@@ -51,8 +50,7 @@ class Planner:
         code = self.graph.code
         grown = len(code) - len(self.offset)
         for column, fill in (
-            (self.offset, p.PENDING), (self.gradient_offset, 0), (self.start_of, 0), (self.need, 0),
-            (self.local_of, 0), (self.mark, 0), (self.starts, 0), (self.waiting, 0),
+            (self.offset, p.PENDING), (self.gradient_offset, 0), (self.slot, -1), (self.mark, 0), (self.waiting, 0),
         ):  # fmt: skip
             column.extend([fill] * grown)
         if len(signatures) != self.known:
@@ -61,10 +59,7 @@ class Planner:
                 signatures.rows.tolist(),
                 signatures.entries.tolist(),
             )
-        p.walk(
-            code, len(code), self.rows, self.state, self.offset, self.start_of, self.local_of, self.mark, self.need,
-            self.starts, self.waiting,
-        )  # fmt: skip
+        p.walk(code, len(code), self.rows, self.state, self.offset, self.mark, self.waiting)
 
     def forward(self, targets: Sequence[int]) -> Plan:
         """Plan the values that the targets need and that have no value."""
@@ -79,72 +74,99 @@ class Planner:
 
     def invalidate(self) -> None:
         """Every value waits again; the arena is empty."""
-        state = self.state
-        waiting = 0
-        for start in self.starts[: state[p.STARTS]]:
-            if self.offset[start] != p.DROPPED:
-                for k in range(signatures[self.graph.code[start]].length):
-                    self.offset[start + k] = p.PENDING
-                self.waiting[waiting] = start
-                waiting += 1
-        state[p.WAITING] = waiting
-        state[p.ARENA_TOP] = ZERO_FLOATS
+        self._walk()
+        p.forget(self.graph.code, len(self.graph.code), self.rows, self.state, self.offset, self.waiting)
+        self.state[p.ARENA_TOP] = ZERO_FLOATS
 
     def drop(self, start: int, end: int) -> None:
         """Positions of a reverted part have no value any more, and never will."""
         self._walk()
-        for position in range(start, end):
-            self.offset[position] = p.DROPPED
-        state = self.state
-        kept = [w for w in self.waiting[: state[p.WAITING]] if w < start]
-        self.waiting[: len(kept)] = kept
-        state[p.WAITING] = len(kept)
+        p.drop(self.state, self.offset, self.waiting, start, end)
+
+    def needs_gradient(self, index: int) -> bool:
+        """Whether the last backward plan has a gradient for this value."""
+        return bool(self.mark[index] & p.NEEDS)
+
+    def _select(self, targets: Sequence[int], assign: bool) -> list[int]:
+        """The instructions to plan, in order of position."""
+        state, code, rows = self.state, self.graph.code, self.rows
+        if assign:
+            candidates, count = self.waiting, state[p.WAITING]
+        else:
+            candidates = [0] * len(code)
+            count = p.list_instructions(code, len(code), rows, candidates)
+        nodes = [0] * count
+        p.select(targets, len(targets), not assign, code, rows, state, self.offset, candidates, count, self.mark, nodes)
+        if state[p.BROKEN]:
+            raise reverted(state[p.BROKEN])
+        return nodes
 
     def _plan(self, targets: Sequence[int], assign: bool, full: bool) -> Plan:
-        state, code, rows = self.state, self.graph.code, self.rows
-        entries = self.entries
-        candidates = (self.waiting, state[p.WAITING]) if assign else (self.starts, state[p.STARTS])
-        nodes = [0] * candidates[1]
-        count = p.select(
-            targets, len(targets), not assign, code, rows, state, self.offset, self.start_of, *candidates, self.mark,
-            self.need, nodes,
-        )  # fmt: skip
-        if state[p.BROKEN]:
-            raise StaleExpression(
-                f"instruction {state[p.BROKEN]} uses an expression made after a checkpoint "
-                "that has been reverted; build it again"
-            )
-        kinds = len(signatures)
-        type_of, node_type = [-1] * kinds, [0] * count
-        type_signature, type_count = [0] * kinds, [0] * kinds
-        producers, component = [0] * (min(kinds, p.MAX_TYPES) * p.WORDS), [0] * kinds
-        p.classify(
-            code, rows, entries, state, self.start_of, nodes, self.local_of, type_of, node_type, type_signature,
-            type_count, producers, self.need, full,
-        )  # fmt: skip
-        types = state[p.TYPES]
+        state, code, rows, entries = self.state, self.graph.code, self.rows, self.entries
         autobatch = self.graph.autobatch
-        found = p.components(state, producers, component, [0] * (5 * types)) if autobatch else 0
-        level, key, order, rank = ([0] * count for _ in range(4))
-        buckets = [0] * (count + 2 * types + 2)
-        p.arrange(
-            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, found, level, key, order,
-            buckets, autobatch,
+        nodes = self._select(targets, assign)
+        count, kinds = state[p.NODES], len(signatures)
+        p.renumber(state, self.slot, len(code))
+        views = len(entries) // ENTRY_FIELDS
+        noted, blocks = [0] * views, [0] * views
+        node_type, type_signature, type_count = [0] * count, [0] * kinds, [0] * kinds
+        producers = [0] * (min(kinds, p.MAX_TYPES) * p.WORDS)
+        p.classify(
+            code, rows, state, nodes, self.slot, [-1] * kinds, node_type, type_signature, type_count, producers, noted,
+            self.mark, full,
         )  # fmt: skip
+        p.measure(rows, state, type_signature, type_count, assign)
+        types = state[p.TYPES]
+        rank, next_row = [0] * count, [0] * types
         steps = [0] * (p.STEP * (2 * count + types))
-        p.schedule(
-            rows, state, node_type, type_signature, type_count, component, key, order, rank, [0] * types, steps,
-            buckets, autobatch,
+        component = [0] * types
+        if autobatch:
+            found = ordering.components(state, producers, component, [0] * (5 * types))
+            width, depth, base, first_type, next_type, step_of = ([0] * types for _ in range(6))
+            key, order, buckets = [0] * count, [0] * count, [0] * count
+            ordering.find_levels(
+                code, rows, state, nodes, self.slot, node_type, producers, component, found, width, depth, noted, key
+            )
+            ordering.arrange(state, node_type, component, found, width, depth, base, key, order, rank, buckets)
+            ordering.schedule(
+                rows, state, node_type, type_signature, type_count, component, found, width, depth, base, first_type,
+                next_type, next_row, step_of, order, rank, buckets, steps,
+            )  # fmt: skip
+        else:
+            ordering.one_by_one(rows, state, node_type, type_signature, next_row, rank, steps)
+        record_of, hidden = [0] * types, [0] * types
+        records, lists = [0] * state[p.RECORDS_SIZE], [0] * state[p.LISTS_SIZE]
+        layout.describe(rows, entries, state, type_signature, type_count, noted, record_of, records, assign)
+        layout.lay_out(
+            rows, entries, state, type_signature, type_count, component, blocks, hidden, assign,
+            autobatch and self.graph.inference,
         )  # fmt: skip
-        record_of, first_block = [0] * types, [0] * types
-        records = [0] * state[p.TYPES_SIZE]
-        block_of = [0] * state[p.TYPES_SIZE]
-        p.describe(rows, entries, state, type_signature, type_count, record_of, records, block_of, first_block, assign)
-        lists = [0] * state[p.LISTS_SIZE]
-        p.place(
-            code, rows, state, self.start_of, nodes, self.local_of, node_type, component, order, rank, record_of,
-            records, block_of, first_block, lists, self.offset, self.gradient_offset, self.need, assign, autobatch,
+        layout.place(
+            code, rows, state, nodes, node_type, rank, type_signature, type_count, record_of, records, blocks, lists,
+            self.offset, self.gradient_offset, assign,
         )  # fmt: skip
-        p.settle(state, self.waiting, self.offset, nodes, self.local_of, type_of, type_signature, assign)
-        steps = steps[: p.STEP * state[p.STEPS]]
-        return Plan(count, steps, records, record_of, lists)
+        if assign:
+            p.settle(state, self.waiting, self.offset)
+        return Plan(count, steps[: p.STEP * state[p.STEPS]], records, record_of, lists)
+
+
+def reverted(position: int) -> StaleExpression:
+    """What is raised for an instruction that uses a reverted value."""
+    return StaleExpression(
+        f"instruction {position} uses an expression made after a checkpoint that has been reverted; build it again"
+    )
+
+
+def count_groups(steps: Sequence[int], records: Sequence[int], record_of: Sequence[int]) -> list[Group]:
+    """Instructions and steps of every type of a plan, in the order in which the types first run."""
+    number: dict[int, int] = {}
+    for s in range(0, len(steps), p.STEP):
+        if not steps[s + p.S_WHOLE]:
+            t = int(steps[s + p.S_TYPE])
+            number[t] = number.get(t, 0) + 1
+    groups = []
+    for t, found in number.items():
+        record = record_of[t]
+        signature = signatures[int(records[record + p.T_SIGNATURE])]
+        groups.append(Group(repr(signature), int(records[record + p.T_COUNT]), found))
+    return groups

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import FormulaError
 from .formula import check_names, numpy_function
 from .store import BLOCK, DenseSlot, LookupTable, ParameterStore
+
+if TYPE_CHECKING:
+    from .lazy import UpdateLog
 
 
 @dataclass
@@ -20,6 +25,8 @@ class RuleState:
     tables: dict[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
     # What a backend has prepared for these arrays; it must notice when they are other arrays.
     prepared: object = field(default=None, repr=False, compare=False)
+    # Settings of the updates that rows of look-up tables may have missed; None where every table is updated at once.
+    missed: UpdateLog | None = field(default=None, repr=False, compare=False)
 
     def arena(self, name: str, store: ParameterStore) -> NDArray[np.float32]:
         """State beside the parameter arena, zeros where the arena has grown."""
@@ -35,7 +42,7 @@ class RuleState:
         """State beside a look-up table."""
         key = (table.id, name)
         if key not in self.tables:
-            self.tables[key] = np.zeros_like(table.values)
+            self.tables[key] = np.zeros(table.memory.shape, np.float32)
         return self.tables[key]
 
     def clear(self) -> None:
@@ -45,16 +52,48 @@ class RuleState:
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A rule's step with gradient zero: `program` is the rule's for g = 0, empty when nothing changes.
+
+    `shrinks` is true where an idle step moves `w` by at most as much as the idle step before it did: a formula over
+    the settings and, as `last_<setting>`, those of the step before. `decays` names each moment with the setting that
+    multiplies it. With both, a row whose `w` has come to rest needs no more single steps.
+    """
+
+    program: str
+    shrinks: str = ""
+    decays: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class UpdateRule:
-    """`program` assigns the new `w` and state from `w`, `g` (the gradient, already scaled), state and settings."""
+    """`program` assigns the new `w` and state from `w`, `g` (the gradient, already scaled), state and settings.
+
+    `idle` says what it comes to without a gradient; None: to be worked out from the program.
+    """
 
     name: str
     program: str
     state: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    idle: Idle | None = None
 
     def __post_init__(self) -> None:
         check_names(self.program, ("w", "g", *self.state, *self.settings))
+        check_names(self.idle_program, ("w", *self.state, *self.settings))
+        if self.idle is not None and self.idle.shrinks:
+            check_names(f"shrinks = {self.idle.shrinks}", (*self.settings, *self.last_settings))
+            if {moment for moment, _ in self.idle.decays} != set(self.state):
+                raise FormulaError(f"rule {self.name!r}: an idle step that shrinks names the decay of every moment")
+
+    @property
+    def idle_program(self) -> str:
+        """The program of a step with gradient zero, which does not read `g`; empty when nothing changes."""
+        return "g = 0\n" + self.program if self.idle is None else self.idle.program
+
+    @property
+    def last_settings(self) -> tuple[str, ...]:
+        return tuple(f"last_{name}" for name in self.settings)
 
     def apply(
         self,
@@ -64,7 +103,10 @@ class UpdateRule:
         scale: float,
         sparse: bool,
     ) -> None:
-        """The reference: one NumPy pass over updated spans and touched rows; clears the gradients that it used."""
+        """The reference: one NumPy pass over updated spans and touched rows; clears the gradients that it used.
+
+        Rows that it changes are current: `weft_core.lazy` sees to that.
+        """
         function = numpy_function(("w", "g", *self.state, *self.settings), self.program, ("w", *self.state))
         numbers = [np.float32(settings[name]) for name in self.settings]
 
@@ -83,9 +125,9 @@ class UpdateRule:
             rows = touched_rows(table, sparse)
             moments = [state.table(n, table) for n in self.state]
             parts = [m[rows] for m in moments]
-            values, gradients = table.values[rows], table.gradients[rows]
+            values, gradients = table.memory[rows], table.gradients[rows]
             update(values, gradients, parts)
-            table.values[rows] = values
+            table.memory[rows] = values
             for moment, part in zip(moments, parts, strict=True):
                 moment[rows] = part
             table.clear_gradients()
@@ -109,5 +151,5 @@ def updated_spans(store: ParameterStore) -> list[tuple[int, int]]:
 def touched_rows(table: LookupTable, sparse: bool) -> NDArray[np.int64]:
     """Rows that an update changes: the touched ones, or all (dense updates, or a gradient of the whole table)."""
     if not sparse or table.meta[3]:
-        return np.arange(len(table.values), dtype=np.int64)
+        return np.arange(len(table.memory), dtype=np.int64)
     return table.touched[: table.meta[0]]

@@ -22,8 +22,8 @@ SCATTERS = 16  # gradients go to rows of its look-up table, not to the whole tab
 COMPOUND = 32  # holds inner instructions, whose records follow its own
 
 # Columns of `SignatureTable.rows`.
-LENGTH, OPERANDS, PARAMETERS, PAYLOAD, RESULTS, BATCH, FLAGS, ENTRIES, ALIAS_SHIFT, ALIAS_STEP, INNER = range(11)
-COLUMNS = 11
+LENGTH, OPERANDS, PARAMETERS, PAYLOAD, RESULTS, SAVED, BATCH, FLAGS, ENTRIES, ALIAS_SHIFT, ALIAS_STEP, INNER = range(12)
+COLUMNS = 12
 # Fields per view (results, then operands, then parameters) in `SignatureTable.entries`.
 ENTRY_SIZE, ENTRY_BATCH, ENTRY_PARAMETER, ENTRY_TRAINABLE = range(4)
 ENTRY_FIELDS = 4
@@ -129,6 +129,7 @@ class SignatureTable:
             len(signature.parameters),
             signature.payload,
             len(signature.results) + len(signature.saved),
+            len(signature.saved),
             signature.batch,
             signature.flags,
             self.used,

@@ -7,8 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,36 +29,93 @@ def aligned_zeros(count: int) -> Floats:
     return raw[start : start + count]
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class DenseSlot:
+class _Owned:
+    """What a trainer may change unless it is frozen."""
+
+    __slots__ = ("_updated",)
+
+    def __init__(self) -> None:
+        self._updated = True
+
+    @property
+    def updated(self) -> bool:
+        """Whether trainers change it."""
+        return self._updated
+
+    @updated.setter
+    def updated(self, updated: bool) -> None:
+        self._updated = updated
+        addresses.version += 1
+
+
+class DenseSlot(_Owned):
     """A parameter's place in the arena of its store: `size` floats from `offset`, column-major."""
 
-    id: int
-    offset: int
-    size: int
-    updated: bool = True
+    __slots__ = ("__weakref__", "id", "offset", "size")
+
+    def __init__(self, id: int, offset: int, size: int) -> None:
+        super().__init__()
+        self.id = id
+        self.offset = offset
+        self.size = size
 
 
-class LookupTable:
+class Arrears(Protocol):
+    """The updates that rows of a table have missed (`weft_core.lazy`)."""
+
+    def settle(self) -> None:
+        """Make up for the missed updates of every row."""
+
+    def entry(self) -> tuple[int, int]:
+        """Address of the C function `(job, first row, rows)` that does so for some rows, and of its job."""
+
+
+# Places in `LookupTable.meta`.
+TOUCHED_COUNT, TOUCHED, FLAGS, WHOLE_GRADIENT, MAKE_UP, MAKE_UP_JOB = range(6)
+
+
+class LookupTable(_Owned):
     """Values and gradients of a look-up table, and which rows have a gradient.
 
-    `values`, `gradients`: `(rows, row size)`, each row column-major: the memory of a column-major tensor `row
-    dims + (rows,)`.
+    `memory`, `gradients`: `(rows, row size)`, each row column-major: the memory of a column-major tensor `row
+    dims + (rows,)`. `values` is `memory` with every row current.
     `touched[:meta[0]]` are the rows that received a gradient, each once, `flags[row]` says so per row.
     `meta`: count of touched rows, address of `touched`, address of `flags`, 1 when the whole table received a
-    gradient.
+    gradient; then, unless 0, the C function that makes rows current before they are read, and its job.
     The arrays are never replaced: backends keep their addresses.
     """
 
     def __init__(self, id: int, values: Floats) -> None:
+        super().__init__()
         rows, row_size = values.shape
         self.id = id
-        self.values = values
+        self.memory = values
         self.gradients = aligned_zeros(rows * row_size).reshape(rows, row_size)
         self.touched = np.zeros(rows, np.int64)
         self.flags = np.zeros(rows, np.uint8)
-        self.meta = np.array([0, self.touched.ctypes.data, self.flags.ctypes.data, 0], np.int64)
-        self.updated = True
+        self.meta = np.array([0, self.touched.ctypes.data, self.flags.ctypes.data, 0, 0, 0], np.int64)
+        # An instruction reads more of it than looked-up rows.
+        self.used_whole = False
+        self.arrears: Arrears | None = None
+
+    @property
+    def values(self) -> Floats:
+        """The values; updates that rows have missed are made up for first."""
+        if self.arrears is not None:
+            self.arrears.settle()
+        return self.memory
+
+    def owe(self, arrears: Arrears) -> None:
+        """From now on rows may miss updates; whoever reads a row calls the function named in `meta` first."""
+        self.arrears = arrears
+        self.meta[MAKE_UP], self.meta[MAKE_UP_JOB] = arrears.entry()
+
+    def clear_arrears(self) -> None:
+        """Every row becomes current, and stays so."""
+        if self.arrears is not None:
+            self.arrears.settle()
+            self.arrears = None
+            self.meta[MAKE_UP] = self.meta[MAKE_UP_JOB] = 0
 
     def touch(self, rows: Sequence[int] | NDArray[np.int64]) -> None:
         """Note that these rows receive a gradient."""
@@ -89,7 +145,7 @@ class AddressTable:
 
     `values[id]`, `gradients[id]`: the first float; `meta[id]`: `LookupTable.meta`, 0 for a dense parameter.
     An entry is 0 once the parameter's store is gone; ids are never used again. `version` grows whenever an
-    entry changes or an array is replaced.
+    entry changes, an array is replaced, or a parameter is frozen or freed.
     """
 
     def __init__(self) -> None:
@@ -172,6 +228,9 @@ class ParameterStore:
     added. Do not add parameters while another thread computes with the store.
     """
 
+    # What a backend has prepared for this store; it must notice a new `addresses.version`.
+    prepared: object = None
+
     def __init__(self) -> None:
         self.values = aligned_zeros(FIRST_CAPACITY)
         self.gradients = aligned_zeros(FIRST_CAPACITY)
@@ -242,6 +301,15 @@ def _arrays(store: ParameterStore, slot: Slot) -> tuple[Floats, Floats]:
 def owner(id: int) -> Slot:
     """The slot or table of a parameter; raises `StaleExpression` when its collection is gone."""
     return _find(id)[1]
+
+
+def use_whole(id: int) -> None:
+    """An instruction reads this parameter, all of it: the rows of a look-up table must not miss updates."""
+    entry = addresses.slots.get(id)
+    slot = entry[1]() if entry is not None else None
+    if isinstance(slot, LookupTable):
+        slot.used_whole = True
+        slot.clear_arrears()
 
 
 def parameter_arrays(id: int) -> tuple[Floats, Floats]:

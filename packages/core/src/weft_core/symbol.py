@@ -68,17 +68,28 @@ def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-_UNARY = ("abs", "bool", "ceil", "complex", "float", "floor", "hash", "index", "int", "invert", "neg", "pos", "repr")
-_UNARY += ("round", "str", "trunc")
-_BINARY = ("add", "and", "divmod", "floordiv", "lshift", "mod", "mul", "or", "pow", "rshift", "sub", "truediv", "xor")
-for _name in (*_UNARY, *_BINARY, "eq", "ne", "format"):
-    _method = f"__{_name}__"
-    _plain = getattr(int, _method, None) or (lambda value, _kind=complex: _kind(value))
-    if _name in (*_BINARY, "eq", "ne"):
-        _plain = {"divmod": divmod, "and": operator.and_, "or": operator.or_}.get(_name) or getattr(operator, _name)
-    setattr(Symbol, _method, _escaping(_plain))
-    if _name in _BINARY:
-        setattr(Symbol, f"__r{_name}__", _reflected(_plain))
+def _let_escape() -> None:
+    """Whatever else a number can do, on the number itself."""
+    alone = "abs bool ceil complex float floor hash index int invert neg pos repr round str trunc format".split()
+    pairs = "add and divmod floordiv lshift mod mul or pow rshift sub truediv xor".split()
+    special: dict[str, Callable[..., Any]] = {
+        "complex": complex,
+        "float": float,
+        "str": str,
+        "bool": bool,
+        "divmod": divmod,
+    }
+    special |= {"and": operator.and_, "or": operator.or_}
+    for name in alone:
+        setattr(Symbol, f"__{name}__", _escaping(special.get(name) or getattr(int, f"__{name}__")))
+    for name in [*pairs, "eq", "ne"]:
+        function = special.get(name) or getattr(operator, name)
+        setattr(Symbol, f"__{name}__", _escaping(function))
+        if name in pairs:
+            setattr(Symbol, f"__r{name}__", _reflected(function))
+
+
+_let_escape()
 
 
 def as_index(value: Any) -> Any:

@@ -281,6 +281,21 @@ def _classes(i: Instance, x: Expression) -> list[int]:
     return [(2 + i.number + b) % x.shape.size for b in range(x.shape.batch)]
 
 
+def _softmax_loss(i: Instance, x: Expression, classes: int = 4, bias: bool = True) -> Expression:
+    """The loss of an output layer; one class for each example."""
+    wanted = [(2 + i.number + b) % classes for b in range(x.shape.batch)]
+    b = i.parameter("b", classes) if bias else None
+    return w.softmax_loss(x, wanted if x.shape.batch > 1 else wanted[0], i.parameter("W", classes, x.shape.rows), b)
+
+
+def _recurrent_loss(i: Instance, x: Expression) -> Expression:
+    """A loss that the next step reads: its operand is inside of the recurrence."""
+    total: Expression = w.zeros((1,))
+    for _ in range(2 + i.number % 2):
+        total = total + _softmax_loss(i, w.tanh(x * (total + 0.5)))
+    return total
+
+
 LOSSES = [
     case("softmax", w.softmax, (4, 2), shapes=UNARY_SHAPES),
     turning("softmax-axis", lambda i, x: w.softmax(x, i.turn(1, 2)), (2, 3, 3)),
@@ -292,6 +307,22 @@ LOSSES = [
     turning("pickneglogsoftmax", lambda i, x: w.pickneglogsoftmax(x, i.turn(2, 0, 3)), (4,), modes="unbatched"),
     turning("pickneglogsoftmax-wide", lambda i, x: w.pickneglogsoftmax(x, i.turn(2, 36)), (37,), modes="unbatched"),
     turning("pickneglogsoftmax_batch", lambda i, x: w.pickneglogsoftmax_batch(x, _classes(i, x)), (4,)),
+    turning("softmax_loss", _softmax_loss, (3,), shapes={"one": ((1,),), "wide": ((37,),)}),
+    turning("softmax_loss-column", _softmax_loss, (3, 1)),
+    turning("softmax_loss-without_bias", lambda i, x: _softmax_loss(i, x, 5, False), (3,)),
+    turning("softmax_loss-many_classes", lambda i, x: _softmax_loss(i, x, 137), (5,), tolerance=2e-5),
+    turning("softmax_loss-weighted", lambda i, x: _softmax_loss(i, x) * i.turn(1, 3, -2), (3,)),
+    turning("softmax_loss-recurrent", _recurrent_loss, (3,)),
+    turning("softmax_loss-zero", lambda i, x: _softmax_loss(i, x, 3) + _softmax_loss(i, w.zeros((3,)), 3), (3,)),
+    turning(
+        "softmax_loss-constant",
+        lambda i, x: w.softmax_loss(x, i.turn(1, 3), w.const_parameter(i.parameter("W", 4, 3)), i.parameter("b", 4)),
+        (3,),
+        modes="unbatched",
+    ),
+    turning(
+        "softmax_loss-computed", lambda i, x, m: w.softmax_loss(x, i.turn(1, 3), m), (3,), (4, 3), modes="unbatched"
+    ),
     turning("hinge", lambda i, x: w.hinge(x, i.turn(1, 3), i.turn(7, 12) / 10), (4,), modes="unbatched"),
     turning("hinge_batch", lambda i, x: w.hinge_batch(x, _classes(i, x), i.turn(7, 12) / 10), (4,)),
     turning("hinge_dim", lambda i, x: w.hinge_dim(x, [1, 0, 1], i.number % 2, i.turn(7, 12) / 10), (3, 3)),

@@ -81,7 +81,8 @@ def _compound(i: Instance, x: Expression, y: Expression) -> tuple[Expression, ..
     def function(x: Expression, y: Expression, class_: int) -> tuple[Expression, ...]:
         h = w.tanh(w.affine_transform([b, W, x]) + w.cmult(W * y, w.logistic(W * x)))
         scores = w.softmax(V * h)
-        return w.log(scores)[0:1] * i.turn(0.5, 2.0), w.sum_elems(w.square(h[1:3])), w.pick(scores, class_), h
+        # A result that something inside reads has a gradient of its own only as a whole: none is returned here.
+        return w.log(scores)[0:1] * (i.turn(1, 4) / 2), w.sum_elems(w.square(h[1:3])), w.pick(scores, class_)
 
     return tuple(w.cell(function)(x, y, i.number % 2))
 

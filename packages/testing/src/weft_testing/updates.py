@@ -7,6 +7,7 @@ import numpy as np
 import weft_core as w
 from weft_core import ComputationGraph, ParameterCollection
 from weft_core.extend import Backend, RuleState, UpdateRule
+from weft_core.lazy import update_lazily
 
 from .running import REFERENCE, Outcome, compare, projection, require
 
@@ -31,7 +32,7 @@ RULES: dict[str, tuple[UpdateRule, dict[str, float]]] = {
     ),
 }
 
-SITUATIONS = ("dense", "sparse", "all_rows", "whole_table", "frozen", "grown")
+SITUATIONS = ("dense", "sparse", "all_rows", "lazy", "whole_table", "frozen", "grown")
 
 
 class Model:
@@ -84,8 +85,11 @@ def check_update(backend: Backend, rule_name: str, situation: str) -> None:
                 model.collection.add_parameters((40, 40), 0.5)
         where = f"{backend.name}: {rule_name}, {situation}, update {turn}"
         _check_norm(backend, ours, where)
-        scale, sparse = (1.0, 0.5, 2.0)[turn], situation != "all_rows"
-        backend.update(rule, moments, ours.collection.store, settings, scale, sparse)
+        scale, sparse = (1.0, 0.5, 2.0)[turn], situation not in ("all_rows", "lazy")
+        if situation == "lazy":
+            update_lazily(backend, rule, moments, ours.collection.store, settings, scale)
+        else:
+            backend.update(rule, moments, ours.collection.store, settings, scale, sparse)
         rule.apply(wanted_moments, reference.collection.store, settings, scale, sparse)
         compare(ours.state(moments), reference.state(wanted_moments), where, 1e-5)
 

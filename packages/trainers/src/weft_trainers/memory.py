@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft_core.files import ParameterFileError, PathLike, load_arrays, save_arrays
+from weft_core.lazy import clear_arrears
 from weft_core.store import DenseSlot, LookupTable, owner
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ Moments: TypeAlias = dict[str, NDArray[np.float32]]
 
 
 def moments(trainer: Trainer) -> Moments:
-    """Views of all moments, named `<moment><name of the parameter>`, indices as in the parameter's `as_array()`."""
+    """Views of all moments, named `<moment><name of the parameter>`, indices as in the parameter's `as_array()`.
+
+    Updates that rows of look-up tables have missed are made up for first.
+    """
     store = trainer.model.store
+    clear_arrears(store)
     views: Moments = {}
     for moment in trainer.rule.state:
         for p in trainer.model.parameters_list():

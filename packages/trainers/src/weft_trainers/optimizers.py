@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from weft_core.collection import ParameterCollection
-from weft_core.rules import UpdateRule
+from weft_core.rules import Idle, UpdateRule
 
 from .trainer import Trainer
 
@@ -13,7 +13,7 @@ from .trainer import Trainer
 class SimpleSGDTrainer(Trainer):
     """Stochastic gradient descent: `w -= learning_rate g`."""
 
-    rule = UpdateRule("sgd", "w = w - rate * g", settings=("rate",))
+    rule = UpdateRule("sgd", "w = w - rate * g", settings=("rate",), idle=Idle(""))
 
     def __init__(self, m: ParameterCollection, learning_rate: float = 0.1) -> None:
         super().__init__(m, learning_rate)
@@ -25,7 +25,13 @@ class SimpleSGDTrainer(Trainer):
 class MomentumSGDTrainer(Trainer):
     """Gradient descent with momentum (Polyak 1964): `v = mom v - learning_rate g`, `w += v`."""
 
-    rule = UpdateRule("momentum", "v = mom * v - rate * g\nw = w + v", state=("v",), settings=("rate", "mom"))
+    rule = UpdateRule(
+        "momentum",
+        "v = mom * v - rate * g\nw = w + v",
+        state=("v",),
+        settings=("rate", "mom"),
+        idle=Idle("v = mom * v\nw = w + v", shrinks="abs(mom) <= 1", decays=(("v", "mom"),)),
+    )
 
     def __init__(self, m: ParameterCollection, learning_rate: float = 0.01, mom: float = 0.9) -> None:
         super().__init__(m, learning_rate)
@@ -39,7 +45,11 @@ class AdagradTrainer(Trainer):
     """Adagrad (Duchi, Hazan & Singer 2011): `h += g**2`, `w -= learning_rate g / sqrt(h + eps)`."""
 
     rule = UpdateRule(
-        "adagrad", "h = h + g * g\nw = w - rate * g / sqrt(h + eps)", state=("h",), settings=("rate", "eps")
+        "adagrad",
+        "h = h + g * g\nw = w - rate * g / sqrt(h + eps)",
+        state=("h",),
+        settings=("rate", "eps"),
+        idle=Idle(""),
     )
 
     def __init__(self, m: ParameterCollection, learning_rate: float = 0.1, eps: float = 1e-20) -> None:
@@ -66,6 +76,15 @@ class AdamTrainer(Trainer):
         state=("m", "v"),
         # What is kept and taken are two settings: 1 - beta_2 in float32 has only four right digits.
         settings=("rate", "keep_m", "take_m", "keep_v", "take_v", "eps"),
+        idle=Idle(
+            """
+            m = keep_m * m
+            v = keep_v * v
+            w = w - rate * m / (sqrt(v) + eps)""",
+            # The numerator shrinks by keep_m and the denominator by at most sqrt(keep_v).
+            shrinks="(abs(rate) * keep_m <= abs(last_rate) * sqrt(keep_v)) and (eps == last_eps)",
+            decays=(("m", "keep_m"), ("v", "keep_v")),
+        ),
     )
 
     def __init__(

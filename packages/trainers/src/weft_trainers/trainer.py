@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from weft_core.collection import ParameterCollection
 from weft_core.errors import WeftError
 from weft_core.files import PathLike
+from weft_core.lazy import clear_arrears, update_at_once, update_lazily
 from weft_core.rules import RuleState, UpdateRule
 from weft_core.settings import settings
-from weft_core.store import ParameterStore
+from weft_core.store import ParameterStore, addresses
 
 from . import memory
 from .part import part_of
 
 DEFAULT_CLIP_THRESHOLD = 5.0
+
+SparseUpdates: TypeAlias = bool | Literal["lazy"]
 
 
 class TrainerError(WeftError, RuntimeError):
@@ -38,9 +41,12 @@ class Trainer(ABC):
         if not isinstance(m, ParameterCollection):
             raise TypeError(f"{self.whoami()} needs a ParameterCollection, got {type(m).__name__}")
         self.model = m
+        self._is_root = m.name() == "/"
+        self._part: ParameterStore | None = None
+        self._part_version = -1
         self.learning_rate = float(learning_rate)
         self.clip_threshold = DEFAULT_CLIP_THRESHOLD
-        self.sparse_updates = True
+        self.sparse_updates: SparseUpdates = True
         self.state = RuleState()
         self.clips = self.updates = 0
         # Updates since the trainer was made; `status` and `restart` leave it alone.
@@ -62,16 +68,22 @@ class Trainer(ABC):
                 f"{self.whoami()}: the collection {self.model.name()} has no parameters to update; add some"
             )
         scale = self._clip_scale(store)
-        settings.backend().update(
-            self.rule, self.state, store, self.numbers(self.steps + 1), scale, self.sparse_updates
-        )
+        numbers, backend = self.numbers(self.steps + 1), settings.backend()
+        if self.sparse_updates == "lazy":
+            update_lazily(backend, self.rule, self.state, store, numbers, scale)
+        else:
+            update_at_once(backend, self.rule, self.state, store, numbers, scale, self.sparse_updates)
         self.clips += scale != 1.0
         self.updates += 1
         self.steps += 1
 
     def _store(self) -> ParameterStore:
         """The parameters to update: those of the root, or the part that a subcollection holds."""
-        return self.model.store if self.model.name() == "/" else part_of(self.model)
+        if self._is_root:
+            return self.model.store
+        if self._part is None or self._part_version != addresses.version:
+            self._part, self._part_version = part_of(self.model), addresses.version
+        return self._part
 
     def _clip_scale(self, store: ParameterStore) -> float:
         """Factor of the gradients."""
@@ -93,9 +105,18 @@ class Trainer(ABC):
         """The present threshold, 0.0 when clipping is off."""
         return self.clip_threshold
 
-    def set_sparse_updates(self, sparse: bool) -> None:
-        """Whether only the rows of look-up tables that were used since the last update are updated (the default)."""
-        self.sparse_updates = bool(sparse)
+    def set_sparse_updates(self, sparse: SparseUpdates) -> None:
+        """How rows of look-up tables that were not used since the last update are treated.
+
+        True, the default: left as they are, parameters and moments, as in DyNet. False: updated with gradient zero.
+        "lazy": as with False, up to rounding, but a row makes up for the updates it has missed when it is next used or
+        read: for tables with many more rows than a hundred updates use. For rules whose step without a gradient changes
+        nothing, all three are the same.
+        Raises ValueError for anything else.
+        """
+        if sparse not in (True, False, "lazy"):
+            raise ValueError(f"set_sparse_updates takes True, False or 'lazy', got {sparse!r}")
+        self.sparse_updates = sparse if sparse == "lazy" else bool(sparse)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Change the learning rate."""
@@ -103,6 +124,7 @@ class Trainer(ABC):
 
     def restart(self, learning_rate: float | None = None) -> None:
         """Moments back to zero, and perhaps another learning rate; the count of updates goes on."""
+        clear_arrears(self._store())
         self.state.clear()
         if learning_rate is not None:
             self.set_learning_rate(learning_rate)

@@ -12,6 +12,7 @@ from ..expression import Expression
 from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, shape_of
 from ..signature import WHOLE, Signature
+from ..symbol import Symbol
 from .inputs import check_indices
 from .losses import pickneglogsoftmax_batch
 from .products import affine_transform, multiply
@@ -31,11 +32,16 @@ class SoftmaxLoss(Operation):
 
     def bind(self, x: Shape, weight: Shape, bias: Shape | None) -> Signature:
         """The signature for these shapes, which `check_shapes` has passed."""
+        entry = self.table.get((x, weight, bias))
+        if entry is not None:
+            return entry[2]
         parameters = (weight,) if bias is None else (weight, bias)
         number, logits = shape_of((1,), x.batch), shape_of((weight.rows,), x.batch)
-        return Signature(
+        made = Signature(
             self, (x,), (), (number,), saved=(logits, number), payload=x.batch, flags=WHOLE, parameters=parameters
         )
+        self.table[x, weight, bias] = made.id, number, made
+        return made
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         x, weight = operands[0].reshape((-1, operands[0].shape[-1])), operands[1][..., 0]
@@ -86,7 +92,7 @@ def softmax_loss(x: Expression, v: int | Sequence[int], W: Expression, b: Expres
         sid, shape, examples, classes = signature.id, signature.results[0], x.shape.batch, W.shape.rows
         by_operand = _forms.setdefault(W.shape, {}).setdefault(x.shape, {})
         by_operand[None if b is None else b.shape] = sid, shape, examples, classes
-    if v.__class__ is int and examples == 1 and 0 <= v < classes:
+    if isinstance(v, (int, Symbol)) and examples == 1 and 0 <= v < classes:
         payload: Sequence[int] = (v,)
     else:
         payload = _classes(v, examples, classes)

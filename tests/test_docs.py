@@ -9,7 +9,9 @@ import contextlib
 import io
 import linecache
 import os
+import random
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -128,6 +130,7 @@ SMALL = {
     "xor.py": ("--epochs", "60"),
     "sentiment_tree.py": ("--trees", "1000", "--epochs", "5"),
     "language_model.py": ("--characters", "3000", "--epochs", "2"),
+    "parser.py": ("--quick",),
 }
 
 
@@ -138,6 +141,27 @@ def test_an_example_learns(example: str, backend: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", done.stdout)]
     assert losses[-1] < 0.9 * losses[0], done.stdout
+
+
+@on_each_backend
+def test_the_parser_attaches_words_better_after_training(backend: str, tmp_path: Path) -> None:
+    done = run(tmp_path, backend, EXAMPLES / "parser.py", *SMALL["parser.py"])
+    before, after = (float(score) for score in re.findall(r"attachment score (\d\.\d+)", done.stdout))
+    assert before < 0.5 < 0.9 < after, done.stdout
+
+
+def test_the_oracle_of_the_parser_builds_the_tree_that_it_is_asked_for() -> None:
+    example = runpy.run_path(str(EXAMPLES / "parser.py"))
+    rng = random.Random(5)
+    for _ in range(200):
+        words, heads = example["sentence"](rng)
+        configuration = example["Configuration"](len(heads))
+        taken = []
+        while legal := configuration.legal():
+            taken.append(configuration.oracle(heads))
+            assert taken[-1] in legal, words
+            configuration.take(taken[-1])
+        assert (configuration.heads, len(taken)) == (heads, 2 * len(heads)), words
 
 
 def installed(tmp_path: Path) -> tuple[Path, ...]:

@@ -1,4 +1,6 @@
-"""An LSTM language model of characters, trained in minibatches on the source of a module of the standard library.
+"""An LSTM language model of characters, trained on the source of a module of the standard library.
+
+It is written for one window of text; what several windows have in common is run together by itself.
 
 python docs/examples/language_model.py
 """
@@ -27,24 +29,28 @@ class LanguageModel:
         self.W = self.model.add_parameters((len(characters), hidden), name="W")
         self.b = self.model.add_parameters(len(characters), init=0, name="b")
 
-    def loss(self, windows: list[list[int]]) -> dy.Expression:
-        """Mean negative log probability of a character, in nats; the windows are the examples of a minibatch."""
-        columns = list(zip(*windows, strict=True))
-        inputs = [self.E.batch(column) for column in columns[:-1]]
+    @dy.cell
+    def scores(self, h: dy.Expression) -> dy.Expression:
+        return self.W * h + self.b
+
+    @dy.cell
+    def loss(self, h: dy.Expression, character: int) -> dy.Expression:
+        """Negative log probability of the next character, in nats."""
+        return dy.pickneglogsoftmax(self.scores(h), character)
+
+    def window_loss(self, window: list[int]) -> dy.Expression:
+        """The mean over a window. Nothing here is done character by character in Python."""
+        inputs = dy.lookup_each(self.E, window[:-1])
         outputs = self.lstm.initial_state().transduce(inputs)
-        losses = [
-            dy.pickneglogsoftmax_batch(self.W * h + self.b, column)
-            for h, column in zip(outputs, columns[1:], strict=True)
-        ]
-        return dy.mean_batches(dy.average(losses))
+        return dy.average(self.loss.map(outputs, window[1:]))
 
     def sample(self, start: str, length: int, rng: np.random.Generator) -> str:
         """Text that goes on after `start`, character by character: what comes next depends on what was drawn."""
         text = start
         dy.renew_cg()
-        state = self.lstm.initial_state().add_inputs([self.E[self.ids[c]] for c in start])[-1]
+        state = self.lstm.initial_state().add_inputs(dy.lookup_each(self.E, [self.ids[c] for c in start]))[-1]
         for _ in range(length):
-            probabilities = dy.softmax(self.W * state.output() + self.b).npvalue()
+            probabilities = dy.softmax(self.scores(state.output())).npvalue()
             number = int(rng.choice(len(self.characters), p=probabilities / probabilities.sum()))
             text += self.characters[number]
             state = state.add_input(self.E[number])
@@ -72,7 +78,7 @@ def main() -> None:
         losses = []
         for start in range(0, len(windows), batch):
             dy.renew_cg()
-            loss = lm.loss(windows[start : start + batch])
+            loss = dy.average([lm.window_loss(window) for window in windows[start : start + batch]])
             losses.append(loss.scalar_value())
             loss.backward()
             trainer.update()

@@ -1,5 +1,7 @@
 """A tree LSTM learns the sentiment of generated phrases: each tree has a shape of its own, nothing is padded.
 
+The composition is a cell in plain operations: one instruction for each node of a tree, and its gradients are derived.
+
 python docs/examples/sentiment_tree.py
 """
 
@@ -31,32 +33,66 @@ def phrase(rng: random.Random, depth: int) -> tuple[Tree, int]:
     return (rng.choice(WORDS[0]), tree), sentiment
 
 
+# What a subtree is to the node above it: its output and its memory.
+State = tuple[dy.Expression, dy.Expression]
+
+
 class Classifier:
-    """Word vectors, a binary tree LSTM, a linear layer on the root."""
+    """Word vectors, a binary tree LSTM (Tai et al. 2015), a linear layer on the root."""
 
     def __init__(self, embedding: int = 16, hidden: int = 32) -> None:
         vocabulary = [word for words in WORDS.values() for word in words] + FUNCTION_WORDS
         self.ids = {word: number for number, word in enumerate(vocabulary)}
+        self.hidden = hidden
         self.model = dy.ParameterCollection()
         self.E = self.model.add_lookup_parameters((len(self.ids), embedding), name="E")
-        self.tree = dy.NaryTreeLSTMBuilder(2, embedding, hidden, self.model, inner_inputs=False)
+        self.L = self.model.add_parameters((3 * hidden, embedding), name="L")
+        self.U = self.model.add_parameters((5 * hidden, 2 * hidden), name="U")
+        self.u = self.model.add_parameters(5 * hidden, init=0, name="u")
         self.W = self.model.add_parameters((2, hidden), name="W")
         self.b = self.model.add_parameters(2, init=0, name="b")
 
-    def state(self, tree: Tree) -> dy.TreeState:
+    @dy.cell
+    def leaf(self, word: dy.Expression) -> State:
+        i, o, g = self.gates(self.L * word)
+        c = dy.cmult(dy.logistic(i), dy.tanh(g))
+        return dy.cmult(dy.logistic(o), dy.tanh(c)), c
+
+    @dy.cell
+    def compose(self, h1: dy.Expression, c1: dy.Expression, h2: dy.Expression, c2: dy.Expression) -> State:
+        """The state of a node from those of its two children, each with a forget gate of its own."""
+        i, o, g, f1, f2 = self.gates(self.U * dy.concatenate([h1, h2]) + self.u)
+        c = dy.cmult(dy.logistic(i), dy.tanh(g))
+        c += dy.cmult(dy.logistic(f1 + 1), c1) + dy.cmult(dy.logistic(f2 + 1), c2)
+        return dy.cmult(dy.logistic(o), dy.tanh(c)), c
+
+    @dy.cell
+    def scores(self, root: dy.Expression) -> dy.Expression:
+        return self.W * root + self.b
+
+    @dy.cell
+    def loss(self, root: dy.Expression, label: int) -> dy.Expression:
+        return dy.pickneglogsoftmax(self.scores(root), label)
+
+    def gates(self, sums: dy.Expression) -> list[dy.Expression]:
+        """Equal parts of a vector, one for each gate."""
+        return [sums[start : start + self.hidden] for start in range(0, sums.dim()[0][0], self.hidden)]
+
+    def state(self, tree: Tree) -> State:
         if isinstance(tree, str):
-            return self.tree.leaf(self.E[self.ids[tree]])
-        return self.tree.compose([self.state(child) for child in tree])
+            return self.leaf(self.E[self.ids[tree]])
+        left, right = tree
+        return self.compose(*self.state(left), *self.state(right))
 
-    def scores(self, tree: Tree) -> dy.Expression:
-        return self.W * self.state(tree).h + self.b
+    def roots(self, trees: list[tuple[Tree, int]]) -> list[dy.Expression]:
+        return [self.state(tree)[0] for tree, _ in trees]
 
-    def loss(self, batch: list[tuple[Tree, int]]) -> dy.Expression:
-        return dy.average([dy.pickneglogsoftmax(self.scores(tree), int(label > 0)) for tree, label in batch])
+    def batch_loss(self, batch: list[tuple[Tree, int]]) -> dy.Expression:
+        return dy.average(self.loss.map(self.roots(batch), [int(label > 0) for _, label in batch]))
 
     def accuracy(self, data: list[tuple[Tree, int]]) -> float:
         dy.renew_cg()
-        scores = dy.npvalues([self.scores(tree) for tree, _ in data])
+        scores = dy.npvalues(self.scores.map(self.roots(data)))
         return sum(int(s.argmax()) == int(label > 0) for s, (_, label) in zip(scores, data, strict=True)) / len(data)
 
 
@@ -78,13 +114,13 @@ def main() -> None:
         losses = []
         for start in range(0, len(train), 25):
             dy.renew_cg()
-            loss = classifier.loss(train[start : start + 25])
+            loss = classifier.batch_loss(train[start : start + 25])
             losses.append(loss.scalar_value())
             counts = dy.cg().execution.counts()
             loss.backward()
             trainer.update()
         print(f"epoch {epoch}: loss {sum(losses) / len(losses):.4f}, accuracy {classifier.accuracy(dev):.3f}")
-    print(f"the last graph of 25 trees: {counts['nodes']} operations, run in {counts['steps']} steps")
+    print(f"the last graph of 25 trees: {counts['nodes']} instructions, run in {counts['steps']} steps")
 
 
 if __name__ == "__main__":

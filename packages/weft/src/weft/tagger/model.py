@@ -21,6 +21,9 @@ import weft as dy
 from .sentence import Sentence
 from .vocabulary import Vocabulary
 
+# One operation as a cell: its `map` records it for a whole sentence.
+_dropout = dy.cell(dy.dropout)
+
 
 @dataclass(frozen=True)
 class TaggerSettings:
@@ -85,36 +88,27 @@ class Tagger:
 
     def loss(self, sentences: Sequence[Sentence]) -> dy.Expression:
         """Mean over all tokens of -log p(tag), in a new graph."""
-        dy.renew_cg()
-        spelled: dict[str, dy.Expression] = {}
-        losses = [
-            dy.pickneglogsoftmax(scores, self.vocabulary.tag_row(tag))
-            for sentence in sentences
-            for scores, tag in zip(self._scores(sentence, spelled, self.settings.dropout), sentence.tags, strict=True)
-        ]
-        return dy.esum(losses) * (1.0 / len(losses))
+        states = self._states(sentences, self.settings.dropout)
+        tags = [self.vocabulary.tag_row(tag) for sentence in sentences for tag in sentence.tags]
+        return dy.average(self._loss.map(states, tags, self.settings.dropout))
 
     def tag(self, sentences: Sequence[Sentence]) -> list[list[str]]:
         """The most probable tag of every word, in a new graph."""
+        scores = self._scores.map(self._states(sentences, dropout=0.0))
+        best = iter([self.vocabulary.tags[int(one.argmax())] for one in dy.npvalues(scores)])
+        return [[next(best) for _ in sentence.words] for sentence in sentences]
+
+    def _states(self, sentences: Sequence[Sentence], dropout: float) -> list[dy.Expression]:
+        """One expression {hidden} for each word of all sentences, in a new graph."""
         dy.renew_cg()
         spelled: dict[str, dy.Expression] = {}
-        scores = [self._scores(sentence, spelled, dropout=0.0) for sentence in sentences]
-        values = iter(dy.npvalues([one for sentence in scores for one in sentence]))
-        tags = self.vocabulary.tags
-        return [[tags[int(next(values).argmax())] for _ in sentence] for sentence in scores]
-
-    def _scores(self, sentence: Sentence, spelled: dict[str, dy.Expression], dropout: float) -> list[dy.Expression]:
-        """One expression {tags} for each word."""
-        vectors = [self._vector(word, spelled) for word in sentence.words]
-        if dropout:
-            vectors = [dy.dropout(vector, dropout) for vector in vectors]
-        states = self._context.transduce(vectors)
-        if dropout:
-            states = [dy.dropout(state, dropout) for state in states]
-        return [
-            dy.affine_transform([self._c, self._V, dy.tanh(dy.affine_transform([self._b, self._W, state]))])
-            for state in states
-        ]
+        states: list[dy.Expression] = []
+        for sentence in sentences:
+            vectors = [self._vector(word, spelled) for word in sentence.words]
+            if dropout:
+                vectors = _dropout.map(vectors, dropout)
+            states += self._context.transduce(vectors)
+        return states
 
     def _vector(self, word: str, spelled: dict[str, dy.Expression]) -> dy.Expression:
         """Vector {word} of a word; a word is spelled once a graph, however often it occurs."""
@@ -122,8 +116,18 @@ class Tagger:
         if row is not None:
             return self._words[row]
         if word not in spelled:
-            characters = [self._characters[row] for row in self.vocabulary.spelling(word)]
+            characters = dy.lookup_each(self._characters, self.vocabulary.spelling(word))
             forward = self._spell_forward.initial_state().transduce(characters)[-1]
             backward = self._spell_backward.initial_state().transduce(characters[::-1])[-1]
             spelled[word] = dy.concatenate([forward, backward])
         return spelled[word]
+
+    @dy.cell
+    def _scores(self, state: dy.Expression) -> dy.Expression:
+        """{tags}: before the softmax."""
+        return self._V * dy.tanh(self._W * state + self._b) + self._c
+
+    @dy.cell
+    def _loss(self, state: dy.Expression, tag: int, dropout: float) -> dy.Expression:
+        """-log p(tag) of one word."""
+        return dy.pickneglogsoftmax(self._scores(dy.dropout(state, dropout) if dropout else state), tag)

@@ -68,10 +68,12 @@ def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+_ALONE = ("abs", "bool", "ceil", "complex", "float", "floor", "format", "hash", "index", "int", "invert", "neg", "pos")
+_PAIRS = ("add", "and", "divmod", "floordiv", "lshift", "mod", "mul", "or", "pow", "rshift", "sub", "truediv", "xor")
+
+
 def _let_escape() -> None:
     """Whatever else a number can do, on the number itself."""
-    alone = "abs bool ceil complex float floor hash index int invert neg pos repr round str trunc format".split()
-    pairs = "add and divmod floordiv lshift mod mul or pow rshift sub truediv xor".split()
     special: dict[str, Callable[..., Any]] = {
         "complex": complex,
         "float": float,
@@ -80,12 +82,12 @@ def _let_escape() -> None:
         "divmod": divmod,
     }
     special |= {"and": operator.and_, "or": operator.or_}
-    for name in alone:
+    for name in (*_ALONE, "repr", "round", "str", "trunc"):
         setattr(Symbol, f"__{name}__", _escaping(special.get(name) or getattr(int, f"__{name}__")))
-    for name in [*pairs, "eq", "ne"]:
+    for name in [*_PAIRS, "eq", "ne"]:
         function = special.get(name) or getattr(operator, name)
         setattr(Symbol, f"__{name}__", _escaping(function))
-        if name in pairs:
+        if name in _PAIRS:
             setattr(Symbol, f"__r{name}__", _reflected(function))
 
 

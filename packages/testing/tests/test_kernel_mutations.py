@@ -53,6 +53,7 @@ def cases_of() -> dict[str, list[int]]:
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
     """Every signature of every case, and its kernels."""
+    load_backend("numba")
     for case in CASES:
         for variant in case.variants():
             program_of(case, variant)

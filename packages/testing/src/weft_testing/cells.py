@@ -76,15 +76,18 @@ def _gate_parameters(i: Instance, inputs: int = 2, hidden: int = 3) -> tuple[Exp
 
 def _compound(i: Instance, x: Expression, y: Expression) -> tuple[Expression, ...]:
     """A cell with several inner instructions, of which some are parts of others' memory."""
-    W, b, V = i.parameter("W", 4, 3), i.parameter("b", 4), i.parameter("V", 2, 4)
+    W, b, V = i.parameter("W", 4, 4), i.parameter("b", 4), i.parameter("V", 2, 4)
 
     def function(x: Expression, y: Expression, class_: int) -> tuple[Expression, ...]:
         h = w.tanh(w.affine_transform([b, W, x]) + w.cmult(W * y, w.logistic(W * x)))
         scores = w.softmax(V * h)
         # A result that something inside reads has a gradient of its own only as a whole: none is returned here.
-        return w.log(scores)[0:1] * (i.turn(1, 4) / 2), w.sum_elems(w.square(h[1:3])), w.pick(scores, class_)
+        return w.log(scores)[0:1] * (i.turn(1, 4) / 2), w.sum_elems(w.square(h[1:3])), w.pick(scores, class_), w.abs(h)
 
-    return tuple(w.cell(function)(x, y, i.number % 2))
+    # The second call reads a result of the first: a recurrence.
+    cell = w.cell(function)
+    first = cell(x, y, i.number % 2)
+    return (*first[:3], *cell(first[3], y, 1))
 
 
 PRIMITIVES: list[Case] = [
@@ -146,5 +149,5 @@ CELLS: list[Case] = [
     Case("lstm-second_result", lambda i, x, h, c: lstm_step(i, x, h, c)[1], ((2,), (3,), (3,))),
     Case("lstm-zero_state", _first_step, ((2,),)),
     Case("lstm-unrolled", _unrolled, ((2,), (2,))),
-    Case("cell", _compound, ((3,), (3,))),
+    Case("cell", _compound, ((4,), (4,))),
 ]

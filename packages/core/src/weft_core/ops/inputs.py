@@ -188,7 +188,7 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable_expr
     `batched=True`: the last axis is the batch. A list of arrays of one shape is a batch of them.
     Raises `ShapeError` for ragged lists and empty arrays, TypeError for what is not numeric.
     """
-    if arr.__class__ is np.ndarray and arr.dtype is _float32 and not batched:
+    if arr.__class__ is _array and arr.dtype is _float32 and not batched:
         # The quickest way, for arrays of a kind that came before.
         known = _vectors.get(arr.shape)
         if known is not None:
@@ -232,7 +232,7 @@ def inputTensor(arr: Any, batched: bool = False, device: str = "", reusable_expr
 
 
 # Signature id and shape of float32 vectors that have been inputs, by the shape of the array.
-_float32 = np.dtype(np.float32)
+_array, _float32 = np.ndarray, np.dtype(np.float32)
 _vectors: dict[tuple[int, ...], tuple[int, Shape]] = {}
 
 

@@ -207,6 +207,8 @@ def test_an_expression_from_outside_is_refused_with_what_to_do() -> None:
     other = w.inputVector([1, 2])
     with pytest.raises(WeftError, match="pass every other expression as an operand"):
         cell(lambda x: w.tanh(other))(w.inputVector([1, 2]))
+    with pytest.raises(WeftError, match="pass this expression as an operand"):
+        cell(lambda x: x + other)(w.inputVector([1, 2]))
 
 
 def test_what_is_no_expression_is_refused() -> None:

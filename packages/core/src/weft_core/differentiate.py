@@ -115,16 +115,22 @@ class _Writer:
         return made
 
     def _activation(self, gate: Value) -> Value:
-        """The last function in a row of operations that read only this gate, where no derivative needs what is lost."""
+        """The function at the end of a row of operations that read only this gate.
+
+        No derivative may need what is lost: the gate, and the results before the function.
+        """
         best = current = gate
         while len(self.readers.get(current, [])) == 1 and current not in self.graph.results:
             (reader,) = self.readers[current]
             node, operands = self.node_of[reader]
-            if len(operands) != 1 or node.operands[0] in names(node.derivatives[node.operands[0]]):
+            used = names(node.derivatives[node.operands[0]])
+            if len(operands) != 1 or node.operands[0] in used:
                 break
             current = reader
             if any(isinstance(part, ast.Call) for part in ast.walk(parse(node.formula))):
                 best = current
+            if "y" in used:
+                break
         return best
 
     def _line(self, value: Value, target: str) -> str:

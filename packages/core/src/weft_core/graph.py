@@ -6,7 +6,7 @@ import threading
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .backend import load_backend
 from .errors import GradientError, StaleExpression, WeftError
@@ -47,6 +47,9 @@ class ComputationGraph:
     """
 
     __slots__ = ("_marks", "_previous", "autobatch", "code", "data", "dead", "execution", "inference", "number")
+
+    # Whether this is the tape on which a cell is traced.
+    traced: ClassVar[bool] = False
 
     def __init__(
         self, autobatch: bool | None = None, backend: Backend | None = None, *, inference: bool = False

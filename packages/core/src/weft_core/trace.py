@@ -77,6 +77,8 @@ class TraceTape(ComputationGraph):
 
     __slots__ = ("first",)
 
+    traced = True
+
     def __init__(self, operands: int, ahead: bool) -> None:
         self.first = 1 + operands + (CODE_SHIFT if ahead else 0)
         self.code = [0] * self.first

@@ -11,6 +11,8 @@ from .cases import CASES
 from .conformance import check_case
 from .graphs import SEEDS, check_random_graph
 from .programs import PROGRAMS
+from .random_cells import SEEDS as CELL_SEEDS
+from .random_cells import check_random_cell
 from .updates import RULES, SITUATIONS, check_update
 
 
@@ -50,6 +52,10 @@ class BackendConformance:
     @pytest.mark.parametrize("seed", SEEDS)
     def test_random_graph(self, backend: Backend, seed: int) -> None:
         check_random_graph(backend, seed)
+
+    @pytest.mark.parametrize("seed", CELL_SEEDS)
+    def test_random_cell(self, backend: Backend, seed: int) -> None:
+        check_random_cell(backend, seed)
 
     @pytest.mark.parametrize("rule", RULES)
     @pytest.mark.parametrize("situation", SITUATIONS)

@@ -157,6 +157,19 @@ def test_results_may_be_operands_parameters_and_the_same_value_twice() -> None:
     np.testing.assert_allclose(y.npvalue(), np.exp([1, 2]), 1e-6)
 
 
+def test_a_column_among_vectors_does_not_stop_fusing() -> None:
+    W = ParameterCollection().add_parameters((4, 4))
+
+    def function(x: Expression) -> Expression:
+        column = w.reshape(w.exp(x), (4, 1))
+        return w.cmult(w.tanh(W * x), w.square(column)) + column
+
+    x = w.inputVector([0.1, 0.2, 0.3, 0.4])
+    result = cell(function)(x)
+    assert result.dim() == function(x).dim()
+    np.testing.assert_allclose(result.npvalue(), function(x).npvalue(), 1e-5)
+
+
 def test_map_records_what_calls_record() -> None:
     W = ParameterCollection().add_parameters((3, 4))
     c = cell(lambda x, tag: w.pickneglogsoftmax(W * x, tag))

@@ -103,7 +103,8 @@ class Compound(Operation):
         for inner, inner_call in frame.calls():
             made = inner.signature.operation.forward(inner_call, *frame.gather(inner))
             for k, (array, shape) in enumerate(zip(made, inner.shapes())):
-                frame.values[inner.views[k][0]] = np.broadcast_to(array, (*shape.dims, shape.batch))
+                view = inner.views[k][0]
+                frame.values[view] = _shaped(np.broadcast_to(array, (*shape.dims, shape.batch)), frame.shapes[view])
         return tuple(frame.values[: frame.results])  # type: ignore[arg-type]
 
     def backward(
@@ -114,7 +115,10 @@ class Compound(Operation):
         sums: list[Array | None] = [*gradients, *[None] * len(operands)]
         for inner, inner_call in reversed(list(frame.calls())):
             n = inner.results
-            given = tuple(_zeros_or(sums[view], frame.shapes[view]) for view, _ in inner.views[:n])
+            given = tuple(
+                _shaped(_zeros_or(sums[view], frame.shapes[view]), shape)
+                for (view, _), shape in zip(inner.views[:n], inner.shapes())
+            )
             values = tuple(frame.part(inner, k) for k in range(n))
             made = inner.signature.operation.backward(inner_call, given, values, *frame.gather(inner))
             for k, d in enumerate(made, n):
@@ -167,6 +171,11 @@ class _Frame:
                 array = np.repeat(array, batch, axis=-1)
             arrays.append(array)
         return arrays
+
+
+def _shaped(array: Array, shape: Shape) -> Array:
+    """The same numbers with other dims: a column and a vector are one to a pointwise program."""
+    return array.reshape((*shape.dims, shape.batch), order="F")
 
 
 def _zeros_or(array: Array | None, shape: Shape) -> Array:

@@ -257,13 +257,10 @@ class _Rewriting:
 
     def _fuse(self, members: list[Node]) -> None:
         inside = set(members)
-        results = [
-            value
-            for node in members
-            for value in node.results
-            if value in self.outputs or any(value in n.operands for n in self.nodes if n not in inside)
-        ]
-        inputs = list(dict.fromkeys(x for node in members for x in node.operands if x.node not in inside))
+        results = [value for node in members for value in node.results if not self._only_read_by(value, inside)]
+        # Other dims of a value of the group are the value itself: a pointwise program knows no dims.
+        operands_of = {node: [_same_memory(x, inside) for x in node.operands] for node in members}
+        inputs = list(dict.fromkeys(x for xs in operands_of.values() for x in xs if x.node not in inside))
         gates, linear = self._gates(inputs, inside, members[0].results[0].shape)
         if len(members) == 1 and not gates:
             return
@@ -272,7 +269,7 @@ class _Rewriting:
             gates,
             states,
             results,
-            [(node.results[0], elementwise_of(node, self.data), node.operands) for node in members],  # type: ignore[misc]
+            [(node.results[0], elementwise_of(node, self.data), operands_of[node]) for node in members],  # type: ignore[misc]
         )
         operation, settings = derive(graph)
         if gates:
@@ -292,9 +289,12 @@ class _Rewriting:
     def _gates(self, inputs: Sequence[Value], inside: set[Node], shape: Shape) -> tuple[list[Value], _Linear]:
         """The inputs that are rows of linear operations read by this group only, and these operations as one."""
         sources: dict[Node, dict[int, Value]] = {}
+        if any(x.shape.dims != shape.dims for x in inputs):
+            # A column among vectors: the program takes it, gates would not.
+            return [], _Linear()
         for x in inputs:
             source, row = _source(x)
-            if is_linear(source.node) and x.shape.dims == shape.dims and source.shape.batch == shape.batch:
+            if is_linear(source.node) and source.shape.batch == shape.batch:
                 assert source.node is not None
                 sources.setdefault(source.node, {})[row] = x
         gates: list[Value] = []
@@ -309,11 +309,11 @@ class _Rewriting:
         return gates, whole
 
     def _only_read_by(self, value: Value, inside: set[Node]) -> bool:
-        """Whether a value is read by these nodes only, also through slices."""
+        """Whether a value is read by these nodes only, also as other dims of it or through slices."""
         if value in self.outputs:
             return False
         readers = [n for n in self.nodes if value in n.operands]
-        return all(n in inside or (_is_slice(n) and self._only_read_by(n.results[0], inside)) for n in readers)
+        return all(n in inside or (_is_part(n) and self._only_read_by(n.results[0], inside)) for n in readers)
 
 
 def _affine() -> Gated:
@@ -330,6 +330,24 @@ def _is_slice(node: Node) -> bool:
         and node.signature.operation.name in ("pick_range", "pick")
         and len(node.operands[0].shape.dims) == 1
     )
+
+
+def _is_whole(node: Node) -> bool:
+    """Whether this is the same memory with other dims."""
+    (x, *_), result = node.operands, node.results[0].shape
+    return is_alias(node.signature) and (x.shape.size, x.shape.batch) == (result.size, result.batch)
+
+
+def _is_part(node: Node) -> bool:
+    return _is_slice(node) or _is_whole(node)
+
+
+def _same_memory(x: Value, inside: set[Node]) -> Value:
+    """The value of one of these nodes that this one is with other dims; or else itself."""
+    source = x
+    while source.node is not None and source.node not in inside and _is_whole(source.node):
+        source = source.node.operands[0]
+    return source if source.node in inside else x
 
 
 def _source(x: Value) -> tuple[Value, int]:

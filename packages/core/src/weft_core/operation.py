@@ -155,9 +155,7 @@ def mixed_graphs(name: str, graph: ComputationGraph, other: ComputationGraph) ->
             except WeftError as stale:
                 return stale
     if graph.traced or other.traced:
-        return WeftError(
-            f"{name}: a cell uses an expression from outside; pass this expression as an operand, too"
-        )
+        return WeftError(f"{name}: a cell uses an expression from outside; pass this expression as an operand, too")
     return WeftError(f"{name}: operands belong to two computation graphs; an instruction uses values of one graph")
 
 

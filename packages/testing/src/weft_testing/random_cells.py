@@ -72,6 +72,9 @@ class RandomFunction:
             return w.esum([rng.choice(short) for _ in range(3)]) + self.scale
         if kind == 8 and v.shape.rows <= 2 * self.hidden:
             return w.concatenate([v, rng.choice(operands)])
+        if kind == 9 and rng.random() < 0.5:
+            column = w.tanh(w.reshape(v, (v.shape.rows, 1)))
+            return w.reshape(w.cmult(column, v), (v.shape.rows,))
         return rng.choice([w.tanh, w.logistic, w.square, w.softsign])(v)
 
     def _product(self, rng: random.Random, values: Sequence[Expression], operands: Sequence[Expression]) -> Expression:

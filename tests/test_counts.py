@@ -132,6 +132,62 @@ def test_groups_of_trees(trees: int) -> None:
     )
 
 
+def test_groups_of_a_language_model() -> None:
+    """A step for every word of the longest sentence; the output layer waits for all of them."""
+    model = dy.ParameterCollection()
+    words, lstm = model.add_lookup_parameters((20, 4)), dy.LSTMBuilder(1, 4, 6, model)
+    V, b = model.add_parameters((20, 6)), model.add_parameters(20)
+    dy.renew_cg()
+    losses = []
+    for sentence in ([1, 2, 3, 4, 5], [6, 7, 8]):
+        states = lstm.initial_state().transduce([words[w] for w in [0, *sentence[:-1]]])
+        losses += [
+            dy.pickneglogsoftmax(dy.affine_transform([b, V, h]), w) for h, w in zip(states, sentence, strict=True)
+        ]
+    dy.esum(losses).value()
+    once = ["lookup", "affine", "pickneglogsoftmax"]
+    assert groups() == sorted([*[(name, 8, 1) for name in once], ("esum", 1, 1), ("lstm", 8, 5)])
+
+
+def test_groups_of_words_read_by_characters() -> None:
+    """Words of all lengths, in both directions, go through their characters side by side, before the sentence."""
+    model = dy.ParameterCollection()
+    letters = model.add_lookup_parameters((9, 3))
+    left, right, outer = (dy.LSTMBuilder(1, rows, 4, model) for rows in (3, 3, 8))
+    dy.renew_cg()
+    spellings = [[1, 2, 3, 4], [5, 6], [7, 8, 1]]
+    words = []
+    for spelling in spellings:
+        xs = dy.lookup_each(letters, spelling)
+        ends = [builder.initial_state().transduce(seq)[-1] for builder, seq in ((left, xs), (right, xs[::-1]))]
+        words.append(dy.concatenate(ends))
+    dy.esum(outer.initial_state().transduce(words)).value()
+    assert groups() == sorted(
+        [("lookup", 9, 1), ("lstm", 9, 4), ("lstm", 9, 4), ("concatenate", 3, 1), ("lstm", 3, 3), ("esum", 1, 1)]
+    )
+
+
+def test_groups_of_cells() -> None:
+    """A composition is one instruction a node, and one step a level; labels and their losses are one step."""
+    model = dy.ParameterCollection()
+    words = model.add_lookup_parameters((20, 4))
+    W, V = model.add_parameters((12, 8)), model.add_parameters((3, 4))
+
+    @dy.cell
+    def compose(left: dy.Expression, right: dy.Expression) -> dy.Expression:
+        gates = W * dy.concatenate([left, right])
+        return dy.cmult(dy.logistic(gates[:4]), left) + dy.cmult(dy.logistic(gates[4:8]), dy.tanh(gates[8:]))
+
+    label_loss = dy.cell(lambda h, label: dy.pickneglogsoftmax(V * h, label))
+    dy.renew_cg()
+    nodes = list(dy.lookup_each(words, range(8)))
+    for k in range(7):
+        nodes.append(compose(nodes[2 * k], nodes[2 * k + 1]))
+    dy.esum(label_loss.map(nodes[8:], [k % 3 for k in range(7)])).value()
+    operations = {name.partition("_")[0]: (count, steps) for name, count, steps in groups()}
+    assert operations == {"lookup": (8, 1), "cell": (7, 3), "softmax": (7, 1), "esum": (1, 1)}
+
+
 def test_a_plan_that_lost_its_memory_is_made_anew() -> None:
     """Backward keeps the plan of forward, unless signatures made in between have moved the arrays that held it."""
     model = dy.ParameterCollection()

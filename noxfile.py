@@ -19,6 +19,7 @@ PACKAGES = (
     "packages/weft",
     "backends/numba",
     "builders",
+    "integrations/dynet",
 )
 
 # Per cent of the lines of weft_core that the tests must run.
@@ -42,7 +43,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after `--` go to pytest and replace the coverage check of the whole."""
-    install_packages(session, "pytest>=8", "pytest-cov>=6", "safetensors>=0.5")
+    install_packages(session, "pytest>=8", "pytest-cov>=6", "safetensors>=0.5", "hypothesis>=6.100")
     report = "--cov-report=term-missing:skip-covered"
     coverage = ["--cov=weft_core", report, f"--cov-fail-under={COVERAGE_FLOOR}"]
     session.run("python", "-m", "pytest", *(session.posargs or coverage))

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weft_builders import CompactVanillaLSTMBuilder, GRUBuilder, RecurrentBuilder, SimpleRNNBuilder, VanillaLSTMBuilder
+from weft_builders import (
+    CompactVanillaLSTMBuilder,
+    CoupledLSTMBuilder,
+    FastLSTMBuilder,
+    GRUBuilder,
+    RecurrentBuilder,
+    SimpleRNNBuilder,
+    SparseLSTMBuilder,
+    VanillaLSTMBuilder,
+)
 from weft_core.collection import ParameterCollection
 from weft_core.graph import renew_cg
 from weft_core.ops.arithmetic import cmult
@@ -14,7 +23,15 @@ from weft_core.ops.list_reductions import esum
 from weft_core.ops.reductions import sum_elems
 
 REFERENCE = np.load(Path(__file__).with_name("ref_cells.npz"))
-BUILDERS = [SimpleRNNBuilder, GRUBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder]
+BUILDERS = [
+    SimpleRNNBuilder,
+    GRUBuilder,
+    VanillaLSTMBuilder,
+    CompactVanillaLSTMBuilder,
+    CoupledLSTMBuilder,
+    FastLSTMBuilder,
+    SparseLSTMBuilder,
+]
 
 
 def reference_builder(kind: type[RecurrentBuilder]) -> tuple[RecurrentBuilder, ParameterCollection]:
@@ -31,7 +48,7 @@ def reference_builder(kind: type[RecurrentBuilder]) -> tuple[RecurrentBuilder, P
 @pytest.mark.parametrize("autobatch", [True, False])
 def test_cells(kind: type[RecurrentBuilder], way: str, autobatch: bool) -> None:
     builder, _model = reference_builder(kind)
-    renew_cg(autobatch)
+    renew_cg(autobatching=autobatch)
     xs = [inputVector(row) for row in REFERENCE["x"]]
     start = builder.initial_state()
     if way == "transduce":
@@ -54,3 +71,15 @@ def test_cells(kind: type[RecurrentBuilder], way: str, autobatch: bool) -> None:
         for j, parameter in enumerate(parameters):
             expected = REFERENCE[f"{kind.__name__}.g{layer}.{j}"]
             np.testing.assert_allclose(parameter.grad_as_array(), expected, atol=2e-6, err_msg=parameter.name())
+
+
+@pytest.mark.parametrize("autobatch", [True, False])
+def test_normalised_layers(autobatch: bool) -> None:
+    builder = VanillaLSTMBuilder(1, 3, 2, ParameterCollection(), ln_lstm=True)
+    (parameters,) = builder.get_parameters()
+    for j, parameter in enumerate(parameters):
+        parameter.set_value(REFERENCE[f"VanillaLSTM_ln.p{j}"])
+    renew_cg(autobatching=autobatch)
+    states = builder.initial_state().add_inputs([inputVector(row) for row in REFERENCE["x"]])
+    found = [[e.npvalue() for e in state.s()] for state in states]
+    np.testing.assert_allclose(found, REFERENCE["VanillaLSTM_ln.s"], atol=5e-6)

@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from weft_builders import BiRNNBuilder, GRUBuilder, LSTMBuilder, SimpleRNNBuilder
+from weft_builders import (
+    BiRNNBuilder,
+    CoupledLSTMBuilder,
+    FastLSTMBuilder,
+    GRUBuilder,
+    LSTMBuilder,
+    SimpleRNNBuilder,
+)
 from weft_core.collection import ParameterCollection
-from weft_core.graph import renew_cg, reset_random_seed
+from weft_core.graph import current, init, renew_cg, reset_random_seed
 from weft_core.ops.inputs import inputTensor, inputVector
 from weft_core.ops.reductions import sum_elems
 
@@ -75,7 +83,7 @@ def test_an_lstm_with_masks_is_the_lstm_of_masked_values(autobatch: bool) -> Non
     builder = LSTMBuilder(2, 5, 8, model)
     builder.set_dropout(0.4)
     reset_random_seed(3)
-    graph = renew_cg(autobatch)
+    graph = renew_cg(autobatching=autobatch)
     outputs = builder.initial_state().transduce([inputVector(x) for x in XS])
     masks = [[m.npvalue() for m in pair] for pair in builder._dropout.masks(graph, 1)]
     assert all(0 < (m != 0).mean() < 1 for m in (*masks[0], *masks[1]))
@@ -124,3 +132,79 @@ def test_rates_are_checked_and_reach_all_builders() -> None:
     assert all(b._dropout.active for pair in both.builder_layers for b in pair)
     both.disable_dropout()
     assert not any(b._dropout.active for pair in both.builder_layers for b in pair)
+
+
+@pytest.mark.parametrize("autobatch", [True, False])
+def test_the_peepholes_of_a_coupled_lstm_have_a_mask_of_their_own(autobatch: bool) -> None:
+    builder = CoupledLSTMBuilder(2, 5, 8, ParameterCollection())
+    builder.set_dropout(0.4)
+    graph = renew_cg(autobatching=autobatch)
+    outputs = builder.initial_state().transduce([inputVector(x) for x in XS])
+    masks = [[m.npvalue() for m in layer] for layer in builder._dropout.masks(graph, 1)]
+    assert [len(layer) for layer in masks] == [3, 3]
+    assert all(0 < (m != 0).mean() < 1 for layer in masks for m in layer)
+    xs = list(XS)
+    for parameters, (mask_x, mask_h, mask_c) in zip(builder.get_parameters(), masks):
+        wix, wih, wic, bi, wox, woh, woc, bo, wcx, wch, bc = (p.as_array() for p in parameters)
+        h, c = np.zeros(8), np.zeros(8)
+        for t, x in enumerate(xs):
+            x, h = x * mask_x, h * mask_h
+            i = 1 / (1 + np.exp(-(wix @ x + wih @ h + wic @ (c * mask_c) + bi)))
+            c = (1 - i) * c + i * np.tanh(wcx @ x + wch @ h + bc)
+            o = 1 / (1 + np.exp(-(wox @ x + woh @ h + woc @ (c * mask_c) + bo)))
+            h = xs[t] = o * np.tanh(c)
+    np.testing.assert_allclose([h.npvalue() for h in outputs], xs, atol=1e-5)
+
+
+def test_normalised_layers_with_masks() -> None:
+    builder = LSTMBuilder(1, 5, 8, ParameterCollection(), ln_lstm=True)
+    builder.set_dropouts(0.4, 0.3)
+    graph = renew_cg()
+    outputs = builder.initial_state().transduce([inputVector(x) for x in XS])
+    ((mask_x, mask_h),) = ([m.npvalue() for m in layer] for layer in builder._dropout.masks(graph, 1))
+    assert (mask_x == 0).any() and (mask_h == 0).any()
+    wx, wh, b, *_ = (p.as_array() for p in builder.get_parameters()[0])
+    h, c = None, np.zeros(8)
+    for x, output in zip(XS, outputs):
+        a = normal(wx @ (x * mask_x)) + b + (0 if h is None else normal(wh @ (h * mask_h)))
+        i, f, o, g = np.split(a, 4)
+        i, f, o = (1 / (1 + np.exp(-v)) for v in (i, f + 1, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(normal(c))
+        np.testing.assert_allclose(output.npvalue(), h, atol=1e-5)
+
+
+def normal(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    standardized: NDArray[np.float64] = (x - x.mean()) / x.std()
+    return standardized
+
+
+def test_a_fast_lstm_says_that_it_has_no_dropout() -> None:
+    builder = FastLSTMBuilder(1, 5, 4, ParameterCollection())
+    before = builder.initial_state().add_input(inputVector(XS[0])).output()
+    with pytest.warns(UserWarning, match="has no dropout, the rate has no effect"):
+        builder.set_dropout(0.5)
+    after = builder.initial_state().add_input(inputVector(XS[0])).output()
+    assert before is not None and after is not None
+    np.testing.assert_array_equal(after.npvalue(), before.npvalue())
+    builder.set_dropout(0)
+    builder.disable_dropout()
+    with pytest.raises(ValueError, match="dropout rate"):
+        builder.set_dropout(-0.1)
+    for refused in (lambda: builder.set_dropouts(0.1, 0.1), builder.set_dropout_masks):
+        with pytest.raises(TypeError, match="has no dropout"):
+            refused()
+
+
+def test_masks_do_not_depend_on_the_backend(backend: str) -> None:
+    """Random numbers are those of the reference, whatever computes them."""
+    found = []
+    for name in ("numpy", backend):
+        init(name, seed=11)
+        builder = CoupledLSTMBuilder(1, 5, 8, ParameterCollection())
+        builder.set_dropout(0.5)
+        outputs = builder.initial_state().transduce([inputVector(x) for x in XS])
+        masks = [m.npvalue() for layer in builder._dropout.masks(current(), 1) for m in layer]
+        found.append((np.concatenate(masks), np.concatenate([h.npvalue() for h in outputs])))
+    np.testing.assert_array_equal(found[0][0] != 0, found[1][0] != 0)
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)

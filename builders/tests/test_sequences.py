@@ -9,6 +9,7 @@ import pytest
 from weft_builders import (
     BiRNNBuilder,
     CompactVanillaLSTMBuilder,
+    CoupledLSTMBuilder,
     GRUBuilder,
     RecurrentBuilder,
     SimpleRNNBuilder,
@@ -28,7 +29,7 @@ from weft_core import (
     renew_cg,
 )
 
-KINDS = [SimpleRNNBuilder, GRUBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder]
+KINDS = [SimpleRNNBuilder, GRUBuilder, VanillaLSTMBuilder, CompactVanillaLSTMBuilder, CoupledLSTMBuilder]
 NUMBERS = np.random.default_rng(7)
 IDS = [2, 0, 5, 2, 1]
 

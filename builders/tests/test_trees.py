@@ -98,7 +98,7 @@ def check(
 
     found = {}
     for autobatch in (True, False):
-        renew_cg(autobatch)
+        renew_cg(autobatching=autobatch)
         states = [build(builder, tree) for tree in trees]
         parts: list[Expression] = [sum_elems(cmult(e, e)) for state in states for e in state]
         total = esum(parts)
@@ -190,3 +190,17 @@ def test_errors_are_sentences() -> None:
         child_sum.node(WORDS[0])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one child"):
         NaryTreeLSTMBuilder(0, INPUT, H, model)
+
+
+def test_builders_from_specs() -> None:
+    model = ParameterCollection()
+    nary = NaryTreeLSTMBuilder(3, INPUT, H, model, 0.5, inner_inputs=False)
+    child_sum = ChildSumTreeLSTMBuilder(INPUT, H, model, 2.0)
+    assert nary.spec == (3, INPUT, H, 0.5, False) and child_sum.spec == (INPUT, H, 2.0)
+    again = NaryTreeLSTMBuilder.from_spec(nary.spec, model)
+    other = ChildSumTreeLSTMBuilder.from_spec(child_sum.spec, model)
+    assert again.forget_bias == 0.5 and other.forget_bias == 2.0
+    assert again.param_collection().name() == "/nary-tree-lstm-builder_1/"
+    for made, first in ((again, nary), (other, child_sum)):
+        assert made.spec == first.spec
+        assert [p.shape() for p in made.get_parameters()] == [p.shape() for p in first.get_parameters()]

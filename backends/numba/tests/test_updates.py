@@ -19,7 +19,16 @@ from weft_core.settings import settings
 from weft_core.store import aligned_zeros
 from weft_numba import threads
 from weft_numba.lazy import CompiledRows
-from weft_trainers import AdamTrainer, MomentumSGDTrainer, Trainer
+from weft_trainers import (
+    AdadeltaTrainer,
+    AdamTrainer,
+    AmsgradTrainer,
+    EGTrainer,
+    MomentumSGDTrainer,
+    RMSPropTrainer,
+    SimpleSGDTrainer,
+    Trainer,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +116,17 @@ RULES = {
     "adam": AdamTrainer.rule,
     "momentum": MomentumSGDTrainer.rule,
     "no idle program": UpdateRule("test_plain", "v = mom * v - rate * g\nw = w + v", ("v",), ("rate", "mom")),
+    "adadelta": AdadeltaTrainer.rule,
+    "rmsprop": RMSPropTrainer.rule,
+    "amsgrad": AmsgradTrainer.rule,
+    "descent, decay": SimpleSGDTrainer.rule.with_decay(rows_rest=True),
+    "adam, sparse decay": AdamTrainer.rule.with_decay(rows_rest=True),
+    "adam, decay": AdamTrainer.rule.with_decay(rows_rest=False),
+    "momentum, decay": MomentumSGDTrainer.rule.with_decay(rows_rest=False),
+    "rmsprop, decay": RMSPropTrainer.rule.with_decay(rows_rest=False),
+    "no idle program, decay": UpdateRule(
+        "test_plain", "v = mom * v - rate * g\nw = w + v", ("v",), ("rate", "mom")
+    ).with_decay(rows_rest=False),
     "no decays": UpdateRule("test_idle", "v = v + g\nw = w * v * mom", ("v",), ("mom",), Idle("w = w * v * mom")),
 }
 
@@ -116,6 +136,7 @@ RULES = {
 def test_compiled_rows_make_up_as_the_reference_does(name: str, size: int) -> None:
     rule = RULES[name]
     numbers = {"rate": 0.01, "mom": 0.9, "keep_m": 0.9, "take_m": 0.1, "keep_v": 0.999, "take_v": 0.001, "eps": 1e-8}
+    numbers |= {"keep": 0.99, "take": 0.01, "kept": 0.995}
     found: list[list[NDArray[np.float32]]] = []
     for kind in (LazyRows, CompiledRows):
         random = np.random.default_rng(2)
@@ -153,6 +174,36 @@ def test_a_row_at_rest_is_not_stepped_through() -> None:
     assert m.max() == 0.0
     np.testing.assert_allclose(v, 1e-4 * np.float64(np.float32(0.999)) ** 2000, rtol=2e-5)
     assert (w < 1.0).all()
+
+
+def test_decay_alone_is_one_multiplication() -> None:
+    """Not one for each update that was missed: float32 would have rounded away what this much is left of."""
+    rule = SimpleSGDTrainer.rule.with_decay(rows_rest=True)
+    log, w = UpdateLog(rule), aligned_zeros(8).reshape(1, 8)
+    rows, kept = CompiledRows(rule, w, [], log), float(np.float32(1 - 1e-6))
+    w[...] = 0.7
+    for _ in range(4000):
+        log.append({"rate": 0.1, "kept": kept})
+    rows.make_up(np.array([0]))
+    np.testing.assert_array_equal(w, np.float32(0.7) * np.float32(kept**4000))
+
+
+def test_a_softmax_is_not_shared_between_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weft_numba.update, "SHARED_FROM", 16)
+    init(threads=2)
+    model = ParameterCollection()
+    p, table = model.add_parameters((100,), 1.0), model.add_lookup_parameters((50, 3), 1.0)
+    trainer = EGTrainer(model)
+    trainer.set_sparse_updates(False)
+    p.gradients[...] = np.linspace(-1, 1, 100)
+    table.gradients[...] = [0.1, 0.2, 0.3]
+    table._slot.touch(range(50))
+    trainer.set_clip_threshold(0)
+    trainer.update()
+    powers = np.exp(-0.1 * np.linspace(-1, 1, 100))
+    np.testing.assert_allclose(p.as_array(), powers / powers.sum(), rtol=1e-5)
+    np.testing.assert_allclose(table.as_array().sum(axis=1), 1, rtol=1e-6)
+    assert threads._pool is None
 
 
 def test_a_lookup_makes_its_rows_current_and_no_others() -> None:
@@ -196,7 +247,7 @@ def train(number_of_threads: int, kind: type[Trainer], sparse: bool = True) -> t
     return losses, np.concatenate([model.store.values, table.values.ravel()])
 
 
-@pytest.mark.parametrize("kind", [AdamTrainer, MomentumSGDTrainer])
+@pytest.mark.parametrize("kind", [AdamTrainer, MomentumSGDTrainer, AdadeltaTrainer])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_two_threads_train_as_one(kind: type[Trainer], sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weft_numba.update, "SHARED_FROM", 100)

@@ -12,7 +12,9 @@ from weft_core.operation import graph_of
 from weft_core.ops.structure import concatenate
 from weft_core.sequence import Expressions
 
-from .recurrent import RecurrentBuilder, equal_runs, joined, results
+from .arguments import subcollection, whole_number
+from .recurrent import RecurrentBuilder
+from .sections import equal_runs, joined, results
 from .state import RNNState
 
 Directions = tuple[RecurrentBuilder, RecurrentBuilder]
@@ -27,8 +29,9 @@ class BiRNNBuilder:
     """Layers of two builders, of which the second reads the sequence backward (Schuster & Paliwal 1997).
 
     Every layer gives `concatenate([forward_t, backward_t])`, `{hidden_dim}`. The builders are
-    `rnn_builder_factory(1, rows of the input, hidden_dim // 2, collection)`; or `builder_layers`, a list of pairs.
-    Raises ValueError for no layers and for an odd `hidden_dim`.
+    `rnn_builder_factory(1, rows of the input, hidden_dim // 2, collection)`, forward before backward in each layer;
+    or `builder_layers`, a list of pairs that is taken as it is, whatever the other arguments are.
+    Raises ValueError for no layers, for an odd `hidden_dim`, and for layers that are no pairs.
     """
 
     def __init__(
@@ -40,20 +43,22 @@ class BiRNNBuilder:
         rnn_builder_factory: Callable[..., Any],
         builder_layers: Sequence[Directions] | None = None,
     ) -> None:
-        if num_layers < 1 or hidden_dim % 2:
+        num_layers = whole_number("BiRNNBuilder", "num_layers", num_layers)
+        input_dim = whole_number("BiRNNBuilder", "input_dim", input_dim)
+        hidden_dim = whole_number("BiRNNBuilder", "hidden_dim", hidden_dim)
+        if builder_layers is None and (num_layers < 1 or hidden_dim < 2 or hidden_dim % 2):
             raise ValueError(
                 f"BiRNNBuilder: needs at least one layer and an even hidden_dim, got {num_layers} and {hidden_dim}"
             )
+        if builder_layers is not None and (not builder_layers or any(len(pair) != 2 for pair in builder_layers)):
+            raise ValueError("BiRNNBuilder: builder_layers is a list of pairs (forward builder, backward builder)")
         self.spec = num_layers, input_dim, hidden_dim, rnn_builder_factory, builder_layers
-        self.model = model.add_subcollection("birnn")
+        self.model = subcollection("BiRNNBuilder", model, "birnn")
         if builder_layers is None:
-            rows = [input_dim] + [hidden_dim] * (num_layers - 1)
+            half = hidden_dim // 2
+            rows = [input_dim] + [2 * half] * (num_layers - 1)
             builder_layers = [
-                (
-                    rnn_builder_factory(1, n, hidden_dim // 2, self.model),
-                    rnn_builder_factory(1, n, hidden_dim // 2, self.model),
-                )
-                for n in rows
+                (rnn_builder_factory(1, n, half, self.model), rnn_builder_factory(1, n, half, self.model)) for n in rows
             ]
         self.builder_layers: list[Directions] = list(builder_layers)
         self._join = Cell(side_by_side)
@@ -122,12 +127,14 @@ class BiRNNBuilder:
         """The builder's own collection."""
         return self.model
 
-    @staticmethod
-    def from_spec(spec: Sequence[Any], model: ParameterCollection) -> BiRNNBuilder:
-        """A builder made from a `spec`, with new parameters in `model`."""
+    @classmethod
+    def from_spec(cls, spec: Sequence[Any], model: ParameterCollection) -> BiRNNBuilder:
+        """A builder made from a `spec`, with new parameters in `model`; builders that it names are made anew, too."""
         num_layers, input_dim, hidden_dim, factory, builder_layers = spec
-        return BiRNNBuilder(num_layers, input_dim, hidden_dim, model, factory, builder_layers)
+        if builder_layers is not None:
+            builder_layers = [tuple([type(b).from_spec(b.spec, model) for b in pair]) for pair in builder_layers]
+        return cls(num_layers, input_dim, hidden_dim, model, factory, builder_layers)
 
     def whoami(self) -> str:
         """Name of the class."""
-        return "BiRNNBuilder"
+        return type(self).__name__

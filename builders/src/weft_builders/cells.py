@@ -6,6 +6,8 @@ import functools
 
 from weft_core.expression import Expression
 from weft_core.gated import Gated, gated
+from weft_core.ops.activations import logistic, tanh
+from weft_core.ops.arithmetic import cmult
 
 # h = tanh(Wx x + Wh h_prev + b)  (Elman 1990)
 rnn = gated("rnn", gates="a", results="h", forward="h = tanh(a)", backward="da = dh * (1 - h * h)")
@@ -33,6 +35,17 @@ lstm = gated(
         dc_prev = dct * f""",
     forget_bias=1.0,
 )
+
+
+def lstm_memory(a: Expression, c: Expression | None, forget_bias: float) -> tuple[Expression, Expression]:
+    """Memory and output gate of an LSTM from the sums `a` of its gates, rows i f o g; without c as from zeros."""
+    hidden = a.shape.rows // 4
+    i, f, o, g = (a[k * hidden : (k + 1) * hidden] for k in range(4))
+    new = cmult(logistic(i), tanh(g))
+    if c is not None:
+        new = cmult(logistic(f + forget_bias), c) + new
+    return new, logistic(o)
+
 
 # The gated recurrent unit (Cho et al. 2014) in three parts, because the candidate's product needs r * h_prev.
 gru_update = gated(

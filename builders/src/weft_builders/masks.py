@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft_core.expression import Expression
-from weft_core.graph import ComputationGraph, current
+from weft_core.graph import ComputationGraph, current, recording_on
 from weft_core.ops.noise import random_bernoulli
 
-LayerMasks = tuple[Expression, Expression]
+from .per_graph import PerGraph, Shared
 
 
 class RecurrentDropout:
-    """Rates, and per graph one mask for the input and one for the previous output of every layer.
+    """Rates, and per graph the masks of every layer: of its input, of its previous output, and of what else it reads.
 
     Masks are drawn at the first step in a graph with the batch size of its input; one of batch size 1 serves all batch
     sizes. A later sequence of another batch size has masks of its own.
     """
 
-    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, sizes: Sequence[tuple[int, ...]]) -> None:
         self.input_rate = self.hidden_rate = 0.0
-        self._sizes = sizes
-        self._drawn: dict[ComputationGraph, dict[int, list[LayerMasks]]] = {}
+        self.sizes = sizes
+        self._drawn = PerGraph()
 
     @property
     def active(self) -> bool:
@@ -35,23 +35,22 @@ class RecurrentDropout:
 
     def draw(self, batch: int) -> None:
         """New masks in the current graph, in the place of all that it had."""
-        self._of(current()).clear()
+        self._drawn.forget(current())
         self.masks(current(), batch)
 
-    def masks(self, graph: ComputationGraph, batch: int) -> list[LayerMasks]:
-        """The masks of a graph, per layer."""
-        drawn = self._of(graph)
-        found = drawn.get(batch) or drawn.get(1)
+    def masks(self, graph: ComputationGraph, batch: int) -> Shared:
+        """The masks of a graph, per layer: that of the input has the input rate, all others the hidden rate."""
+        found = self._drawn.find(graph, batch) or self._drawn.find(graph, 1)
         if found is None:
-            rates = self.input_rate, self.hidden_rate
-            found = [(_mask(rows, rates[0], batch), _mask(h, rates[1], batch)) for rows, h in self._sizes]
-            drawn[batch] = found
+            with recording_on(graph):
+                found = [
+                    tuple(
+                        _mask(rows, self.hidden_rate if k else self.input_rate, batch) for k, rows in enumerate(sizes)
+                    )
+                    for sizes in self.sizes
+                ]
+            self._drawn.keep(graph, batch, found)
         return found
-
-    def _of(self, graph: ComputationGraph) -> dict[int, list[LayerMasks]]:
-        if graph not in self._drawn:
-            self._drawn = {g: masks for g, masks in self._drawn.items() if not g.is_stale}
-        return self._drawn.setdefault(graph, {})
 
 
 def _mask(rows: int, rate: float, batch: int) -> Expression:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +11,7 @@ from weft_core.cell import Cell
 from weft_core.collection import ParameterCollection
 from weft_core.errors import ShapeError
 from weft_core.expression import Expression
-from weft_core.graph import ComputationGraph, current
+from weft_core.graph import ComputationGraph, current, recording_on
 from weft_core.operation import check_expressions, graph_of
 from weft_core.ops.arithmetic import cmult
 from weft_core.ops.inputs import inputTensor
@@ -22,15 +21,14 @@ from weft_core.parameters import Parameters
 from weft_core.planner import ZERO_FLOATS
 from weft_core.sequence import Expressions
 from weft_core.shape import Shape, shape_of
-from weft_core.template import Template
 
-from .masks import LayerMasks, RecurrentDropout
+from .arguments import subcollection, whole_number
+from .masks import RecurrentDropout
+from .per_graph import PerGraph, Shared
+from .sections import Section, Track, equal_runs, joined, results
 from .state import Layers, RNNState, zero_state
 
-StepFunction = Callable[..., tuple[Expression, ...]]
 Builder = TypeVar("Builder", bound="RecurrentBuilder")
-# What a run over a sequence leaves of one layer: where every step starts on the tape.
-Track = tuple[Template, range]
 
 
 class RecurrentBuilder(ABC):
@@ -42,20 +40,31 @@ class RecurrentBuilder(ABC):
     collection_name: ClassVar[str]
     # Components of the state of a layer, the output h first.
     components: ClassVar[int] = 1
+    # Whether a sequence without initial state starts from zeros; if not, its first step has no states.
+    starts_from_zero: bool = True
+    # Whether steps read weights that are computed from the parameters: `computed_weights`.
+    computes_weights: bool = False
 
     def __init__(self, layers: int, input_dim: int, hidden_dim: int, model: ParameterCollection) -> None:
-        self.layers, self.input_dim, self.hidden_dim = int(layers), int(input_dim), int(hidden_dim)
+        self.layers = whole_number(self.whoami(), "layers", layers)
+        self.input_dim = whole_number(self.whoami(), "input_dim", input_dim)
+        self.hidden_dim = whole_number(self.whoami(), "hidden_dim", hidden_dim)
         if self.layers < 1:
             raise ValueError(f"{self.whoami()}: needs at least one layer, got {layers}")
-        self._collection = model.add_subcollection(self.collection_name)
+        if self.input_dim < 1 or self.hidden_dim < 1:
+            raise ValueError(
+                f"{self.whoami()}: input_dim and hidden_dim are at least 1, got {input_dim} and {hidden_dim}"
+            )
+        self._collection = subcollection(self.whoami(), model, self.collection_name)
         rows = [self.input_dim] + [self.hidden_dim] * (self.layers - 1)
-        self._parameters = [
-            [self._add(dims) for dims in self.parameter_dims(rows[k], self.hidden_dim)] for k in range(self.layers)
-        ]
-        self._dropout = RecurrentDropout([(rows[k], self.hidden_dim) for k in range(self.layers)])
+        self._parameters = [self.add_layer(rows[k], self.hidden_dim) for k in range(self.layers)]
+        self._dropout = RecurrentDropout([self.mask_sizes(rows[k], self.hidden_dim) for k in range(self.layers)])
         # Rate of a dropout that is drawn anew at every step.
         self._step_rate = 0.0
-        self._made_cells: dict[tuple[bool, bool], list[Cell]] = {}
+        self._made_cells: dict[tuple[bool, bool, bool], list[Cell]] = {}
+        self._computed = PerGraph()
+
+    # What a subclass says about a layer.
 
     @abstractmethod
     def parameter_dims(self, rows: int, hidden: int) -> list[tuple[int, ...]]:
@@ -67,8 +76,36 @@ class RecurrentBuilder(ABC):
     ) -> tuple[Expression, ...]:
         """One step of a layer: the new state from input and state."""
 
-    def _add(self, dims: tuple[int, ...]) -> Parameters:
+    def masked_step(
+        self, parameters: tuple[Expression, ...], masks: tuple[Expression, ...], x: Expression, *states: Expression
+    ) -> tuple[Expression, ...]:
+        """One step with dropout: input and previous output are multiplied by their masks."""
+        input_mask, hidden_mask = masks
+        if states:
+            states = (cmult(states[0], hidden_mask), *states[1:])
+        return self.layer_step(parameters, cmult(x, input_mask), *states)
+
+    def mask_sizes(self, rows: int, hidden: int) -> tuple[int, ...]:
+        """Sizes of the dropout masks of a layer, that of its input first."""
+        return rows, hidden
+
+    def computed_weights(self, parameters: tuple[Expression, ...]) -> tuple[Expression, ...]:
+        """Weights of a layer that are computed once a graph; steps get them for the first of the parameters."""
+        return ()
+
+    def add_layer(self, rows: int, hidden: int) -> list[Parameters]:
+        """Make the parameters of a layer."""
+        return [self.add_parameter(dims) for dims in self.parameter_dims(rows, hidden)]
+
+    def add_parameter(self, dims: tuple[int, ...]) -> Parameters:
+        """Make a parameter in the builder's collection: a matrix Glorot, a vector zero at first."""
         return self._collection.add_parameters(dims, init=None if len(dims) == 2 else 0.0)
+
+    def parameters_of_layer(self, layer: int, update: bool) -> tuple[Expression, ...]:
+        """The parameters of a layer as steps read them: without `update` all are constants."""
+        return tuple([p.expr(update) for p in self._parameters[layer]])
+
+    # What every builder has.
 
     def initial_state(self, vecs: Iterable[Expression] | None = None, update: bool = True) -> RNNState:
         """The start of a sequence; `vecs` as in `RNNState.set_s`, without them the state is zero.
@@ -108,7 +145,7 @@ class RecurrentBuilder(ABC):
 
     def get_parameter_expressions(self) -> list[list[Expression]]:
         """The parameters of every layer as expressions."""
-        return [list(parameters) for parameters in self._parameters]
+        return [list(self.parameters_of_layer(k, True)) for k in range(self.layers)]
 
     def param_collection(self) -> ParameterCollection:
         """The builder's own collection."""
@@ -135,13 +172,14 @@ class RecurrentBuilder(ABC):
         """One step of all layers from their states: the new states, and the output."""
         check_expressions(self.whoami(), [x])
         graph = x.graph or current()
-        masks = self._masks(graph, x.shape.batch)
+        masked = self._dropout.active
+        shared = self._shared(graph, x.shape.batch, update) if masked or self.computes_weights else []
         new: list[tuple[Expression, ...]] = []
-        states_of = layers or self._zero_states(graph, x.shape.batch)
-        for k, cell in enumerate(self._cells(update, bool(masks))):
+        states_of = layers or self._start_states(graph, x.shape.batch)
+        for k, cell in enumerate(self._cells(update, masked, layers is None)):
             if self._step_rate:
                 x = dropout(x, self._step_rate)
-            states = cell(x, *states_of[k], *masks[k]) if masks else cell(x, *states_of[k])
+            states = cell(x, *states_of[k], *shared[k]) if shared else cell(x, *states_of[k])
             new.append(states)
             x = states[0]
         return new, dropout(x, self._step_rate) if self._step_rate else x
@@ -164,8 +202,9 @@ class RecurrentBuilder(ABC):
         return self._dropped(joined([section.outputs for section in self._sections(layers, runs, update)]))
 
     def starts_plainly(self, batch: int) -> bool:
-        """Whether a run from the start draws no masks, and its states are the zero value of the tape."""
-        return not (self._step_rate or self._dropout.active or self.hidden_dim * batch > ZERO_FLOATS)
+        """Whether steps from the start share nothing and draw no masks, and its states are the tape's zero value."""
+        special = self._step_rate or self._dropout.active or self.computes_weights or not self.starts_from_zero
+        return not special and self.hidden_dim * batch <= ZERO_FLOATS
 
     def outputs_at(
         self, graph: ComputationGraph, indices: Sequence[int], shape: Shape, update: bool = True
@@ -175,7 +214,7 @@ class RecurrentBuilder(ABC):
         Places and shape of the outputs.
         """
         hidden, zeros = (shape_of((self.hidden_dim,), shape.batch),) * self.components, (0,) * self.components
-        for cell in self._cells(update, False):
+        for cell in self._cells(update, False, True):
             template = cell.template((shape, *hidden))
             starts = template.repeat(graph, len(indices), [indices], zeros)
             first, shape = template.results[0], template.shapes[0]
@@ -186,7 +225,7 @@ class RecurrentBuilder(ABC):
         """Run over the inputs in sections, each with the same signatures at all its steps."""
         while runs:
             run = runs.pop(0)
-            if layers is not None and len(run) > 1 and not self._settled(layers, run.shape.batch):
+            if len(run) > 1 and not self._settled(layers, run.shape.batch):
                 runs.insert(0, Expressions(run.graph, run.shape, run.indices[1:]))
                 run = Expressions(run.graph, run.shape, run.indices[:1])
             section = self._section(layers, run, update)
@@ -194,117 +233,79 @@ class RecurrentBuilder(ABC):
             if runs:
                 layers = [section.states(k, last=True)[0] for k in range(self.layers)]
 
-    def _settled(self, layers: Layers, batch: int) -> bool:
+    def _settled(self, layers: Layers | None, batch: int) -> bool:
         """Whether states have the shape of those computed from them; a given state may have another batch size."""
+        if layers is None:
+            return self.starts_from_zero
         hidden = shape_of((self.hidden_dim,), batch)
         return all(s.shape is hidden for states in layers for s in states)
 
     def _section(self, layers: Layers | None, xs: Expressions, update: bool) -> Section:
         graph = xs.graph
-        masks = self._masks(graph, xs.shape.batch)
-        states_of = layers or self._zero_states(graph, xs.shape.batch)
+        shared = self._shared(graph, xs.shape.batch, update)
+        states_of = layers or self._start_states(graph, xs.shape.batch)
         tracks: list[Track] = []
-        for k, cell in enumerate(self._cells(update, bool(masks))):
+        for k, cell in enumerate(self._cells(update, self._dropout.active, layers is None)):
             if self._step_rate:
                 (xs,) = equal_runs(self.whoami(), self._dropped(xs))
-            states, constants = states_of[k], masks[k] if masks else ()
+            states, constants = states_of[k], shared[k] if shared else ()
             graph_of(self.whoami(), (xs, *states, *constants))
-            template = cell.template((xs.shape, *[s.shape for s in states], *[m.shape for m in constants]))
+            template = cell.template((xs.shape, *[s.shape for s in states], *[e.shape for e in constants]))
             starts = template.repeat(
-                graph, len(xs), [xs.indices], [s.index for s in states], [m.index for m in constants]
+                graph, len(xs), [xs.indices], [s.index for s in states], [e.index for e in constants]
             )
             tracks.append((template, starts))
             xs = results(graph, template, starts)
         return Section(graph, tracks, xs)
 
-    def _cells(self, update: bool, masked: bool) -> list[Cell]:
-        """One step of every layer; operands are the input, the states, and with dropout the two masks."""
-        cells = self._made_cells.get((update, masked))
+    def _cells(self, update: bool, masked: bool, start: bool) -> list[Cell]:
+        """One step of every layer; operands are the input, the states, and what the steps of a graph share."""
+        bare = start and not self.starts_from_zero
+        cells = self._made_cells.get((update, masked, bare))
         if cells is None:
-            steps: list[StepFunction] = []
-            for parameters in self._parameters:
-                step = partial(self.layer_step, tuple(p.expr(update) for p in parameters))
-                steps.append(partial(masked_step, step) if masked else step)
-            steps[0] = partial(self._first_step, steps[0])
-            cells = [Cell(step, self.whoami()) for step in steps]
-            self._made_cells[update, masked] = cells
+            states = 0 if bare else self.components
+            steps = [
+                partial(self._run, k, self.parameters_of_layer(k, update), states, len(sizes) if masked else 0)
+                for k, sizes in enumerate(self._dropout.sizes)
+            ]
+            cells = self._made_cells[update, masked, bare] = [Cell(step, self.whoami()) for step in steps]
         return cells
 
-    def _first_step(self, step: StepFunction, x: Expression, *rest: Expression) -> tuple[Expression, ...]:
-        """The step of the first layer checks its input, once for every new shape; a column becomes a vector."""
-        if x.shape.dims != (self.input_dim,):
-            if x.shape.rows != self.input_dim or not x.shape.is_vector:
-                raise ShapeError(f"{self.whoami()} takes inputs of shape {{{self.input_dim}}}, got {x.shape}")
-            x = reshape(x, (self.input_dim,))
-        return step(x, *rest)
+    def _run(
+        self, layer: int, parameters: tuple[Expression, ...], states: int, masks: int, x: Expression, *rest: Expression
+    ) -> tuple[Expression, ...]:
+        """A step of a layer, given as many states and masks, then the computed weights."""
+        given, drawn, computed = rest[:states], rest[states : states + masks], rest[states + masks :]
+        parameters = (*computed, *parameters[len(computed) :])
+        if layer == 0:
+            x = self._as_input(x)
+        return self.masked_step(parameters, drawn, x, *given) if masks else self.layer_step(parameters, x, *given)
 
-    def _masks(self, graph: ComputationGraph, batch: int) -> list[LayerMasks]:
-        return self._dropout.masks(graph, batch) if self._dropout.active else []
+    def _as_input(self, x: Expression) -> Expression:
+        """The input of the first layer, checked once for every new shape; a column becomes a vector."""
+        if x.shape.dims == (self.input_dim,):
+            return x
+        if x.shape.rows != self.input_dim or not x.shape.is_vector:
+            raise ShapeError(f"{self.whoami()} takes inputs of shape {{{self.input_dim}}}, got {x.shape}")
+        return reshape(x, (self.input_dim,))
+
+    def _shared(self, graph: ComputationGraph, batch: int, update: bool) -> Shared:
+        """Per layer, its dropout masks and computed weights; empty where steps share nothing."""
+        masks = self._dropout.masks(graph, batch) if self._dropout.active else []
+        if not self.computes_weights:
+            return masks
+        weights = self._computed.find(graph, update)
+        if weights is None:
+            with recording_on(graph):
+                weights = [self.computed_weights(self.parameters_of_layer(k, update)) for k in range(self.layers)]
+            self._computed.keep(graph, update, weights)
+        return [(*drawn, *made) for drawn, made in zip(masks, weights)] if masks else weights
 
     def _dropped(self, xs: MutableSequence[Expression]) -> MutableSequence[Expression]:
         return [dropout(x, self._step_rate) for x in xs] if self._step_rate else xs
 
-    def _zero_states(self, graph: ComputationGraph, batch: int) -> Layers:
+    def _start_states(self, graph: ComputationGraph, batch: int) -> Layers:
+        if not self.starts_from_zero:
+            return [()] * self.layers
         zero = zero_state(graph, shape_of((self.hidden_dim,), batch))
         return [(zero,) * self.components] * self.layers
-
-
-class Section:
-    """What was appended for a stretch of a sequence: per layer, where every step starts on the tape; the outputs."""
-
-    __slots__ = ("graph", "outputs", "tracks")
-
-    def __init__(self, graph: ComputationGraph, tracks: list[Track], outputs: Expressions) -> None:
-        self.graph = graph
-        self.tracks = tracks
-        self.outputs = outputs
-
-    def states(self, layer: int, last: bool = False) -> list[tuple[Expression, ...]]:
-        """The state of a layer after each step, or after the last step only."""
-        template, starts = self.tracks[layer]
-        graph, parts = self.graph, list(zip(template.results, template.shapes))
-        return [
-            tuple([Expression(graph, start + r, shape) for r, shape in parts])
-            for start in (starts[-1:] if last else starts)
-        ]
-
-
-def results(graph: ComputationGraph, template: Template, starts: range) -> Expressions:
-    """The first result of a template at every place where it starts."""
-    first = template.results[0]
-    return Expressions(graph, template.shapes[0], range(starts.start + first, starts.stop + first, starts.step))
-
-
-def masked_step(step: StepFunction, x: Expression, h: Expression, *rest: Expression) -> tuple[Expression, ...]:
-    """A step whose input and previous output are multiplied by the last two operands, the masks."""
-    *states, input_mask, hidden_mask = rest
-    return step(cmult(x, input_mask), cmult(h, hidden_mask), *states)
-
-
-def equal_runs(name: str, xs: Iterable[Expression]) -> list[Expressions]:
-    """The inputs as runs of equal shape: nearly always one. Raises TypeError for what is not an expression."""
-    if type(xs) is Expressions and xs.items is None:
-        return [xs] if xs else []
-    given = list(xs)
-    try:
-        shapes = [x.shape for x in given]
-    except AttributeError:
-        check_expressions(name, given)
-        raise
-    if not given:
-        return []
-    if shapes.count(shapes[0]) == len(shapes):
-        runs = [given]
-    else:
-        runs = [list(run) for _, run in itertools.groupby(given, key=lambda x: x.shape)]
-    check_expressions(name, [run[0] for run in runs])
-    return [Expressions(graph_of(name, run), run[0].shape, [x.index for x in run]) for run in runs]
-
-
-def joined(parts: Sequence[Expressions]) -> MutableSequence[Expression]:
-    """The items of all parts: places where they have one shape, else a list."""
-    if len(parts) == 1:
-        return parts[0]
-    if len({part.shape for part in parts}) == 1:
-        return Expressions(parts[0].graph, parts[0].shape, [index for part in parts for index in part.indices])
-    return [x for part in parts for x in part]

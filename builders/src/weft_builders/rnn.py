@@ -1,10 +1,7 @@
-"""The recurrent builders: which parameters a layer has, and which cell it runs."""
+"""Recurrent builders whose state is their output: the simple network and the gated recurrent unit."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from weft_core.collection import ParameterCollection
 from weft_core.expression import Expression
 
 from . import cells
@@ -24,63 +21,6 @@ class SimpleRNNBuilder(RecurrentBuilder):
     ) -> tuple[Expression, ...]:
         wx, wh, b = parameters
         return cells.rnn([(wx, x), (wh, states[0])], b)
-
-
-class VanillaLSTMBuilder(RecurrentBuilder):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate, without peepholes.
-
-        i, f, o = logistic of their rows of Wx x + Wh h_prev + b (f plus `forget_bias`), g = tanh of its rows
-        c = f c_prev + i g,  h = o tanh(c)
-
-    Parameters per layer Wx `{4H,I}`, Wh `{4H,H}`, b `{4H}`, rows i, f, o, g. `ln_lstm=True` is not available.
-    """
-
-    collection_name = "vanilla-lstm-builder"
-    components = 2
-
-    def __init__(
-        self,
-        layers: int,
-        input_dim: int,
-        hidden_dim: int,
-        model: ParameterCollection,
-        ln_lstm: bool = False,
-        forget_bias: float = 1.0,
-    ) -> None:
-        if ln_lstm:
-            raise ValueError(f"{self.whoami()}: this version has no layer-normalised LSTM; use ln_lstm=False")
-        self.forget_bias = float(forget_bias)
-        super().__init__(layers, input_dim, hidden_dim, model)
-
-    def parameter_dims(self, rows: int, hidden: int) -> list[tuple[int, ...]]:
-        return [(4 * hidden, rows), (4 * hidden, hidden), (4 * hidden,)]
-
-    def layer_step(
-        self, parameters: tuple[Expression, ...], x: Expression, *states: Expression
-    ) -> tuple[Expression, ...]:
-        wx, wh, b = parameters
-        h, c = states
-        return cells.lstm([(wx, x), (wh, h)], b, [c], forget_bias=self.forget_bias)
-
-    @property
-    def spec(self) -> tuple[Any, ...]:
-        return (*super().spec, False, self.forget_bias)
-
-
-LSTMBuilder = VanillaLSTMBuilder
-
-
-class CompactVanillaLSTMBuilder(VanillaLSTMBuilder):
-    """The vanilla LSTM with forget bias 1, under the name that DyNet gave to its compact implementation."""
-
-    collection_name = "compact-vanilla-lstm-builder"
-
-    def __init__(self, layers: int, input_dim: int, hidden_dim: int, model: ParameterCollection) -> None:
-        super().__init__(layers, input_dim, hidden_dim, model)
-
-    @property
-    def spec(self) -> tuple[Any, ...]:
-        return self.layers, self.input_dim, self.hidden_dim
 
 
 class GRUBuilder(RecurrentBuilder):

@@ -82,7 +82,7 @@ class RNNState:
         """The builder."""
         return self._builder
 
-    def set_h(self, es: Iterable[Expression]) -> RNNState:
+    def set_h(self, es: Iterable[Expression] | None = None) -> RNNState:
         """A next state with these outputs, one per layer; the other half of an LSTM's state is that of this state.
 
         At the start of a sequence that half is zero. Raises `ShapeError` for another number or other shapes.
@@ -90,7 +90,7 @@ class RNNState:
         given = self._checked("set_h", es, (1,))
         return self._next([given, *self._components()[1:]])
 
-    def set_s(self, es: Iterable[Expression]) -> RNNState:
+    def set_s(self, es: Iterable[Expression] | None = None) -> RNNState:
         """A next state with this state, in the order of `s()`; for an LSTM also only `c`, `h` stays then.
 
         Raises `ShapeError` for another number or other shapes.
@@ -108,8 +108,8 @@ class RNNState:
             return [None] * self._builder.components
         return [[states[k] for states in self.layers] for k in range(self._builder.components)]
 
-    def _checked(self, name: str, es: Iterable[Expression], times: tuple[int, ...]) -> list[Expression]:
-        given = list(es)
+    def _checked(self, name: str, es: Iterable[Expression] | None, times: tuple[int, ...]) -> list[Expression]:
+        given = list(es) if es is not None else []
         check_expressions(name, given)
         layers, hidden = self._builder.layers, self._builder.hidden_dim
         if not layers or len(given) not in [k * layers for k in times]:

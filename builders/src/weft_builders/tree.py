@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from weft_core.cell import Cell
 from weft_core.collection import ParameterCollection
@@ -17,6 +17,7 @@ from weft_core.parameters import Parameters
 from weft_core.shape import shape_of
 
 from . import cells
+from .arguments import subcollection, whole_number
 from .state import zero_state
 
 
@@ -27,15 +28,23 @@ class TreeState(NamedTuple):
     c: Expression
 
 
-class TreeBuilder:
-    """What both tree builders have: sizes and a collection of their own."""
+Builder = TypeVar("Builder", bound="TreeBuilder")
 
-    collection_name: str
+
+class TreeBuilder:
+    """What all tree builders have: sizes and a collection of their own."""
+
+    collection_name: ClassVar[str]
+    # How many arguments of the constructor stand before the collection.
+    sizes: ClassVar[int] = 2
 
     def __init__(self, input_dim: int, hidden_dim: int, pc: ParameterCollection) -> None:
-        self.input_dim, self.hidden_dim = int(input_dim), int(hidden_dim)
-        self._collection = pc.add_subcollection(self.collection_name)
+        self.input_dim = whole_number(self.whoami(), "input_dim", input_dim)
+        self.hidden_dim = whole_number(self.whoami(), "hidden_dim", hidden_dim)
+        self._collection = subcollection(self.whoami(), pc, self.collection_name)
         self._parameters: list[Parameters] = []
+        # Arguments of the constructor, without the collection.
+        self.spec: tuple[Any, ...] = self.input_dim, self.hidden_dim
 
     def _add(self, *dims: int) -> Parameters:
         """A parameter: a matrix Glorot, a vector zero at first."""
@@ -61,6 +70,12 @@ class TreeBuilder:
         """The builder's own collection."""
         return self._collection
 
+    @classmethod
+    def from_spec(cls: type[Builder], spec: Sequence[Any], pc: ParameterCollection) -> Builder:
+        """A builder made from a `spec`, with new parameters in `pc`."""
+        make: Callable[..., Builder] = cls
+        return make(*spec[: cls.sizes], pc, *spec[cls.sizes :])
+
     def whoami(self) -> str:
         """Name of the class."""
         return type(self).__name__
@@ -78,6 +93,7 @@ class NaryTreeLSTMBuilder(TreeBuilder):
     """
 
     collection_name = "nary-tree-lstm-builder"
+    sizes = 3
 
     def __init__(
         self,
@@ -88,10 +104,11 @@ class NaryTreeLSTMBuilder(TreeBuilder):
         forget_bias: float = 1.0,
         inner_inputs: bool = True,
     ) -> None:
-        if N < 1:
+        self.N, self.forget_bias = whole_number(self.whoami(), "N", N), float(forget_bias)
+        if self.N < 1:
             raise ValueError(f"NaryTreeLSTMBuilder: a node has at least one child, got N = {N}")
         super().__init__(input_dim, hidden_dim, pc)
-        self.N, self.forget_bias = int(N), float(forget_bias)
+        self.spec = self.N, self.input_dim, self.hidden_dim, self.forget_bias, bool(inner_inputs)
         self._unit = cells.nary_tree_node(self.N)
         inputs, hidden, rows = self.input_dim, self.hidden_dim, (3 + self.N) * self.hidden_dim
         self._leaf_weight, self._leaf_bias = self._add(3 * hidden, inputs), self._add(3 * hidden)
@@ -156,6 +173,7 @@ class ChildSumTreeLSTMBuilder(TreeBuilder):
     def __init__(self, input_dim: int, hidden_dim: int, pc: ParameterCollection, forget_bias: float = 0.0) -> None:
         super().__init__(input_dim, hidden_dim, pc)
         self.forget_bias = float(forget_bias)
+        self.spec = self.input_dim, self.hidden_dim, self.forget_bias
         inputs, hidden = self.input_dim, self.hidden_dim
         self._w, self._u, self._b = self._add(3 * hidden, inputs), self._add(3 * hidden, hidden), self._add(3 * hidden)
         self._wf, self._uf, self._bf = self._add(hidden, inputs), self._add(hidden, hidden), self._add(hidden)

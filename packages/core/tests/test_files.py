@@ -38,6 +38,8 @@ def make_model(shift: float = 0.0) -> ParameterCollection:
 
 
 NAMES = ["W", "b", "encoder/_0", "encoder/E"]
+# What the file of the model says of itself.
+FACTS = {"format": "weft", "version": weft_core.__version__, "lookup_parameters": '["encoder/E"]'}
 
 
 def contents(model: ParameterCollection) -> dict[str, np.ndarray]:
@@ -68,7 +70,7 @@ def test_round_trip(path: Path) -> None:
     assert not same(contents(other), contents(model))
     metadata = load_parameters(path, other)
     assert same(contents(other), contents(model))
-    assert metadata == {"format": "weft", "version": weft_core.__version__, "epoch": "3"}
+    assert metadata == {**FACTS, "epoch": "3"}
 
 
 def test_names_and_logical_arrays(path: Path) -> None:
@@ -157,7 +159,7 @@ def test_the_safetensors_library_reads_what_weft_writes(path: Path) -> None:
     save_parameters(path, model, {"note": "für später"})
     assert same(library.load_file(path), contents(model))
     with safe_open(path, "np") as file:
-        assert file.metadata() == {"format": "weft", "version": weft_core.__version__, "note": "für später"}
+        assert file.metadata() == {**FACTS, "note": "für später"}
     mixed = {
         "d": np.ones((2, 2)),
         "i": np.arange(3),

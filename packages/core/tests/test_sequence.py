@@ -124,7 +124,7 @@ def test_functions_of_lists_take_changed_and_empty_sequences(table: LookupParame
         xs = dy.lookup_each(table, IDS)
         xs.append(dy.inputVector([9, 8, 7]))
         assert function(xs).vec_value() == function(list(xs)).vec_value()
-        with pytest.raises(ValueError, match=name.partition("-")[0].replace("_cols", "").replace("average", "esum")):
+        with pytest.raises(ValueError, match=name.partition("-")[0].replace("_cols", "")):
             function(dy.lookup_each(table, []))
 
 

@@ -186,7 +186,7 @@ def test_many_plans_of_one_graph_agree_with_one(autobatch: bool) -> None:
     def gradients(pieces: bool) -> list[Any]:
         for parameter in model.model.parameters_list():
             parameter.scale_gradient(0)
-        w.renew_cg(autobatch)
+        w.renew_cg(autobatching=autobatch)
         hidden = model.hidden(6)
         losses = [w.squared_norm(h) for h in hidden[-1]]
         if pieces:

@@ -14,12 +14,24 @@ from weft_core.files import load_parameters, save_parameters
 from weft_core.formula import numpy_function
 from weft_core.parameters import LookupParameters
 from weft_core.rules import UpdateRule
-from weft_trainers import AdagradTrainer, AdamTrainer, MomentumSGDTrainer, SimpleSGDTrainer, Trainer
+from weft_trainers import (
+    AdadeltaTrainer,
+    AdagradTrainer,
+    AdamTrainer,
+    AmsgradTrainer,
+    CyclicalSGDTrainer,
+    MomentumSGDTrainer,
+    RMSPropTrainer,
+    SimpleSGDTrainer,
+    Trainer,
+)
 
 ROWS, SIZE = 40, 3
-KINDS = [SimpleSGDTrainer, MomentumSGDTrainer, AdagradTrainer, AdamTrainer]
 # Those whose rows move without a gradient.
-MOVING = [MomentumSGDTrainer, AdamTrainer]
+MOVING = [MomentumSGDTrainer, AdamTrainer, AmsgradTrainer]
+# Those whose rows stay, while their moments decay.
+FADING = [AdadeltaTrainer, RMSPropTrainer]
+KINDS = [SimpleSGDTrainer, CyclicalSGDTrainer, AdagradTrainer, *FADING, *MOVING]
 
 
 class DecayTrainer(Trainer):
@@ -136,7 +148,7 @@ def test_rows_are_visited_only_when_they_are_used(kind: type[Trainer]) -> None:
     assert (current[[4, 5]] != before[[4, 5]]).all()
 
 
-@pytest.mark.parametrize("kind", [SimpleSGDTrainer, AdagradTrainer])
+@pytest.mark.parametrize("kind", [SimpleSGDTrainer, CyclicalSGDTrainer, AdagradTrainer])
 def test_a_rule_that_rests_without_gradients_keeps_no_log(kind: type[Trainer]) -> None:
     model = Model(kind, "lazy")
     model.step()
@@ -159,7 +171,7 @@ def test_saved_files_are_equal(kind: type[Trainer], tmp_path: Path) -> None:
             np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", [*MOVING, *FADING])
 def test_a_trainer_goes_on_from_its_files(kind: type[Trainer], tmp_path: Path) -> None:
     lazy, dense = pair(kind)
     for _ in range(12):
@@ -190,7 +202,7 @@ CHANGES: dict[str, Callable[[Model], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [*MOVING, DecayTrainer])
+@pytest.mark.parametrize("kind", [*MOVING, *FADING, DecayTrainer])
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_in_between(kind: type[Trainer], change: str) -> None:
     lazy, dense = pair(kind)
@@ -272,7 +284,7 @@ def test_a_row_at_rest_wakes_up_when_momentum_grows() -> None:
     assert_equal(lazy, dense, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", [*MOVING, *FADING])
 def test_a_row_that_was_away_for_long_has_its_moments(kind: type[Trainer]) -> None:
     lazy, dense = pair(kind)
     for model in (lazy, dense):

@@ -29,7 +29,7 @@ def test_clipping_scales_all_gradients_to_the_threshold() -> None:
     np.testing.assert_array_equal(frozen.as_array(), [0.0, 0.0])
     np.testing.assert_array_equal(frozen.gradients, [0.0, 4.0])
     assert (trainer.clips, trainer.updates) == (1, 1)
-    assert trainer.get_clip_threshold() == 1.3
+    assert trainer.get_clip_threshold() == float(np.float32(1.3))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -140,7 +140,7 @@ def test_a_negative_threshold_turns_clipping_off() -> None:
 
 def test_arguments_are_named_as_in_dynet() -> None:
     model = ParameterCollection()
-    assert AdamTrainer(model, alpha=0.1, beta_1=0.8, beta_2=0.9, eps=1e-4).learning_rate == 0.1
+    assert AdamTrainer(model, alpha=0.125, beta_1=0.8, beta_2=0.9, eps=1e-4).learning_rate == 0.125
     assert MomentumSGDTrainer(model, learning_rate=0.2, mom=0.5).mom == 0.5
     assert AdagradTrainer(model, learning_rate=0.3, eps=1e-3).eps == 1e-3
     with pytest.raises(TypeError):
@@ -186,7 +186,7 @@ def test_a_saved_trainer_goes_on_as_if_nothing_had_happened(kind: type[Trainer],
     for p, q in zip(model.parameters_list(), other.parameters_list()):
         np.testing.assert_array_equal(p.values, q.values)
     np.testing.assert_array_equal(model.lookup_parameters_list()[0].values, other.lookup_parameters_list()[0].values)
-    assert resumed.steps == 6 and resumed.learning_rate == 0.05
+    assert resumed.steps == 6 and resumed.learning_rate == float(np.float32(0.05))
 
 
 def test_a_file_of_another_trainer_or_model_changes_nothing(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def bind_inner(regs: Any, records: Any, outer: int) -> None:
 def run_forward(regs_address: int, first: int) -> int:
     """Run the plan's steps from `first` on; REFERENCE when a step has no kernel (its number is in R_RESUME).
 
-    NEED_KERNELS and LOST_PARAMETER as in `bind`.
+    NEED_KERNELS and LOST_PARAMETER as in `bind`. With R_STEPWISE one step, then STEPPED; the next is in R_RESUME.
     """
     regs = carray(integers(regs_address), r.REGISTERS)
     if first == 0:
@@ -133,7 +133,10 @@ def run_forward(regs_address: int, first: int) -> int:
     steps = indices(regs[r.R_STEPS])
     record_of = type_column(regs, r.K_RECORD_OF)
     records = regs[r.R_RECORDS]
-    for s in range(first, integers(regs[r.R_STATE])[p.STEPS]):
+    end = integers(regs[r.R_STATE])[p.STEPS]
+    if regs[r.R_STEPWISE] and first < end:
+        end = first + 1
+    for s in range(first, end):
         step = s * p.STEP
         record = records + 8 * record_of[steps[step + p.S_TYPE]]
         kernels = integers(integers(record)[p.T_KERNELS])
@@ -145,6 +148,9 @@ def run_forward(regs_address: int, first: int) -> int:
         else:
             regs[r.R_RESUME] = s
             return r.REFERENCE
+    if regs[r.R_STEPWISE] and first < integers(regs[r.R_STATE])[p.STEPS]:
+        regs[r.R_RESUME] = end
+        return r.STEPPED
     return r.DONE
 
 
@@ -152,7 +158,7 @@ def run_forward(regs_address: int, first: int) -> int:
 def run_backward(regs_address: int, last: int, seed: int) -> int:
     """Run the plan's steps backwards from `last` on; from the end (`last` < 0) after clearing the gradients.
 
-    The gradient at `seed` is 1. REFERENCE, NEED_KERNELS and LOST_PARAMETER as in `run_forward`.
+    The gradient at `seed` is 1. REFERENCE, NEED_KERNELS, LOST_PARAMETER and STEPPED as in `run_forward`.
     """
     regs = carray(integers(regs_address), r.REGISTERS)
     state = integers(regs[r.R_STATE])
@@ -166,7 +172,8 @@ def run_backward(regs_address: int, last: int, seed: int) -> int:
     steps = indices(regs[r.R_STEPS])
     record_of = type_column(regs, r.K_RECORD_OF)
     records = regs[r.R_RECORDS]
-    for s in range(last, -1, -1):
+    end = last - 1 if regs[r.R_STEPWISE] and last >= 0 else -1
+    for s in range(last, end, -1):
         step = s * p.STEP
         record = records + 8 * record_of[steps[step + p.S_TYPE]]
         if not integers(record)[p.T_NEEDS]:
@@ -180,6 +187,9 @@ def run_backward(regs_address: int, last: int, seed: int) -> int:
         else:
             regs[r.R_RESUME] = s
             return r.REFERENCE
+    if end >= 0:
+        regs[r.R_RESUME] = end
+        return r.STEPPED
     return r.DONE
 
 
@@ -208,4 +218,7 @@ def finish_forward(regs_address: int) -> int:
     state = integers(regs[r.R_STATE])
     if state[p.ARENA_END] > regs[r.R_VALUES_SIZE] or state[p.SCRATCH] > regs[r.R_SCRATCH_SIZE]:
         return r.NEED_MEMORY
+    if regs[r.R_STEPWISE]:
+        regs[r.R_RESUME] = 0
+        return r.STEPPED
     return run_forward(regs_address, 0)

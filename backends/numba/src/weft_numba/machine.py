@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from weft_core.backend import Execution, Group
 from weft_core.errors import WeftError
 from weft_core.numpy_backend import Step
 from weft_core.planner import ZERO_FLOATS, count_groups, reverted
+from weft_core.profile import BACKWARD, FORWARD
 from weft_core.settings import settings
 from weft_core.signature import signatures
 from weft_core.store import addresses, owner, parameter_arrays
@@ -25,6 +27,7 @@ from .memory import Memory
 if TYPE_CHECKING:
     from weft_core.graph import ComputationGraph
     from weft_core.shape import Shape
+    from weft_core.signature import Signature
 
 
 # Memory of graphs that are gone. A list's `pop` and `append` need no lock.
@@ -61,6 +64,9 @@ class NumbaExecution(Execution):
         self.stale = False
         self.reached = -1
         self.calls = 0
+        # Whether compiled code comes back after each step, so that it can be timed.
+        self.stepwise = False
+        memory.registers[r.R_STEPWISE] = False
 
     def forward(self, indices: Sequence[int]) -> None:
         length = len(self.graph.code)
@@ -97,18 +103,19 @@ class NumbaExecution(Execution):
             target = -1
         first = memory.state.item(p.ARENA_TOP) == ZERO_FLOATS
         self.calls += 1
+        since = perf_counter() if self.stepwise else 0.0
         status = driver.forward(memory.address, id(self.graph.code), length, self.data, target)
         if status == r.DONE:
             self.synced = length
         else:
-            self._complete(status, length, first)
+            self._complete(status, length, first, since)
         self.planned = tuple(indices)
         self.planned_length = length
         self.planned_moves = memory.moves
         self.only_plan = first
         self.plan_is_forward = True
 
-    def _complete(self, status: int, length: int, first: bool) -> None:
+    def _complete(self, status: int, length: int, first: bool, since: float) -> None:
         """Go on with a forward pass that came back for something."""
         memory = self.memory
         if status == r.TOO_LARGE and memory.registers[r.R_LENGTH] != length:
@@ -119,8 +126,12 @@ class NumbaExecution(Execution):
             self.calls += 1
             status = driver.finish_forward(memory.address)
         self._check(status)
+        if self.stepwise:
+            self._time(FORWARD, "plan", int(memory.state[p.NODES]), since)
         if status == r.NEED_MEMORY or status == r.NEED_KERNELS:
             memory.grow_arenas(keep=not first)
+            self._run_forward(0)
+        elif status == r.STEPPED:
             self._run_forward(0)
         elif status == r.REFERENCE:
             self._run_forward(self._reference(False))
@@ -168,16 +179,38 @@ class NumbaExecution(Execution):
             memory.registers[r.R_STREAM] = graph.number + (self.draw << 32)
         if memory.signatures != len(signatures.all) or memory.version != addresses.version:
             memory.prepare()
+        if self.stepwise is (settings.profile is None):
+            self.stepwise = not self.stepwise
+            memory.registers[r.R_STEPWISE] = self.stepwise
 
     def _run_forward(self, first: int) -> None:
         self.calls += 1
+        since = perf_counter() if self.stepwise else 0.0
         while (status := driver.run_forward(self.memory.address, first)) != r.DONE:
             self.calls += 1
-            if status == r.NEED_KERNELS:
+            if status == r.STEPPED:
+                since = self._time_step(FORWARD, first, since)
+                first = int(self.memory.registers[r.R_RESUME])
+            elif status == r.NEED_KERNELS:
                 self._prepare_kernels(False)
+                since = self._time(FORWARD, "compile", 0, since)
             else:
                 self._check(status)
                 first = self._reference(False)
+                since = self._time_step(FORWARD, first - 1, since)
+
+    def _time_step(self, direction: str, s: int, since: float) -> float:
+        """Note a step in the profile; returns the time now."""
+        if not self.stepwise:
+            return since
+        memory = self.memory
+        t, _, count, whole = memory.steps[s * p.STEP : (s + 1) * p.STEP].tolist()
+        signature = signatures[int(memory.records[int(memory.record_of[t]) + p.T_SIGNATURE])]
+        return self._time(direction, signature, 0 if whole else count, since)
+
+    def _time(self, direction: str, kind: Signature | str, instructions: int, since: float) -> float:
+        profile = settings.profile
+        return since if profile is None else profile.add(direction, kind, instructions, since)
 
     def _prepare_kernels(self, backward: bool) -> None:
         """Compile what the present plan runs."""
@@ -203,6 +236,7 @@ class NumbaExecution(Execution):
         state = memory.state
         self._sync(self.synced)
         memory.registers[r.R_DATA] = self.data
+        since = perf_counter() if self.stepwise else 0.0
         if not full and self._plan_covers((index,)):
             state[p.GRADIENT_TOP] = state[p.ARENA_END]
             seed = memory.offset.item(index)
@@ -215,13 +249,19 @@ class NumbaExecution(Execution):
         self.reached = index
         last = -1
         self.calls += 1
+        since = self._time(BACKWARD, "plan", int(state[p.NODES]), since)
         while (status := driver.run_backward(memory.address, last, seed)) != r.DONE:
             self.calls += 1
             if status == r.NEED_KERNELS:
                 self._prepare_kernels(True)
+                since = self._time(BACKWARD, "compile", 0, since)
                 continue
-            self._check(status)
-            last = self._reference(True)
+            if status == r.STEPPED:
+                last = int(memory.registers[r.R_RESUME])
+            else:
+                self._check(status)
+                last = self._reference(True)
+            since = self._time_step(BACKWARD, last + 1, since)
             if last < 0:
                 break
 

@@ -56,6 +56,14 @@ def piece(operand: int, target: Places, source: Places, slot: int = -1, shift: i
     return [1 + operand, slot, shift, *run, len(offsets), *offsets.ravel().tolist()]
 
 
+def shifted(one: list[int], operand: int, floats: int) -> list[int]:
+    """The same piece of another operand, that many floats further on in the result."""
+    numbers = one.copy()
+    numbers[VIEW] = 1 + operand
+    numbers[OFFSETS::2] = [offset + floats for offset in numbers[OFFSETS::2]]
+    return numbers
+
+
 def merged_axes(target: Places, source: Places) -> list[list[int]]:
     """Length, step in the target and step in the source of each axis; neighbours that run on are one."""
     axes = [[1, 1, 1]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from weft_core.ops.attributes import integer
 from weft_core.signature import Signature
 
 from .kernels import kernel
-from .moves import add_pieces, copy_pieces, piece, places, table
+from .moves import add_pieces, copy_pieces, piece, places, shifted, table
 
 
 def same_order(signature: Signature) -> list[int]:
@@ -25,12 +27,20 @@ def transposed(signature: Signature) -> list[int]:
 
 
 def concatenated(signature: Signature) -> list[int]:
-    """One piece for each operand, one after another along the axis."""
+    """One piece for each operand, one after another along the axis; those of one shape differ in their place only."""
     axis, result = integer(signature.attributes[0]), signature.results[0]
-    ends = np.cumsum([x.dim(axis) for x in signature.operands])
-    targets = np.split(places(result), ends[:-1], axis=axis)
-    sources = [places(x, len(result.dims)) for x in signature.operands]
-    return table([piece(k, y, x) for k, (y, x) in enumerate(zip(targets, sources, strict=True))])
+    whole, step = places(result), math.prod(result.dims[:axis])
+    known: dict[tuple[object, ...], tuple[int, list[int]]] = {}
+    pieces, begin = [], 0
+    for k, x in enumerate(signature.operands):
+        size = x.dim(axis)
+        if (x.dims, x.batch) not in known:
+            target = whole[(*[slice(None)] * axis, slice(begin, begin + size))]
+            known[x.dims, x.batch] = begin, piece(k, target, places(x, len(result.dims)))
+        first_begin, first_piece = known[x.dims, x.batch]
+        pieces.append(shifted(first_piece, k, (begin - first_begin) * step))
+        begin += size
+    return table(pieces)
 
 
 def concatenated_examples(signature: Signature) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft_core.rules import RuleState, UpdateRule, spans, updated_spans
+from weft_core.rules import RuleState, UpdateRule, spans, updated_parameters, updated_spans
 from weft_core.store import (
     BLOCK,
     FLAGS,
@@ -28,6 +28,7 @@ from .generate import Source
 from .pointers import bytes_at, call_kernel, compile_kernel, floats, integers
 
 _IMPORTS = """\
+from math import inf
 from numba import float32
 from weft_numba.mathematics import FORMULA_FUNCTIONS
 from weft_numba.pointers import doubles, floats, integers
@@ -38,15 +39,41 @@ from weft_numba.pointers import doubles, floats, integers
 J_W, J_G, J_SETTINGS, J_IDS, J_SIZE, J_ROWS, J_META, J_MOMENTS = range(8)
 
 
+# The job of the arena has no rows: a run is one.
+_BY_ROW = [
+    f"    n = job[{J_SIZE}] if job[{J_SIZE}] > 0 else count",
+    "    for first in range(start, start + count, n):",
+    "        at = 4 * first",
+]
+# After the loop over a parameter or a row, where the rule ends in a softmax: `w` holds logits, `top` the largest.
+_SOFTMAX = """\
+total = zero
+for i in range(n):
+    v_w = exp_(w[i] - top)
+    total += v_w
+    w[i] = v_w
+for i in range(n):
+    w[i] = w[i] / total
+"""
+
+
 def generate(rule: UpdateRule) -> str:
-    """Source of `dense` (a run of floats) and `rows` (given rows of a table)."""
+    """Source of `dense` (a run of floats) and `rows` (given rows of a table).
+
+    Where the rule ends in a softmax, a run of floats is a parameter, or consecutive rows of a table.
+    """
     source = Source()
     program = source.lines(rule.program, "")
+    if rule.softmax:
+        source.functions.update(("exp", "maximum"))
 
     def loop(indent: str) -> list[str]:
-        body = ["for i in range(n):", "    v_w = w[i]", "    v_g = scale * g[i]"]
+        body = ["top = lowest"] if rule.softmax else []
+        body += ["for i in range(n):", "    v_w = w[i]", "    v_g = scale * g[i]"]
         body += [f"    v_{m} = m_{m}[i]" for m in rule.state] + ["    " + line for line in program]
         body += ["    w[i] = v_w", "    g[i] = zero", *(f"    m_{m}[i] = v_{m}" for m in rule.state)]
+        if rule.softmax:
+            body += ["    top = maximum_(top, v_w)", *_SOFTMAX.splitlines()]
         return [indent + line for line in body]
 
     head = [
@@ -54,6 +81,8 @@ def generate(rule: UpdateRule) -> str:
         f"    scale = float32(doubles(job[{J_SETTINGS}])[0])",
         "    zero = float32(0.0)",
     ]
+    if rule.softmax:
+        head.append("    lowest = float32(-inf)")
     head += [f"    v_{name} = float32(doubles(job[{J_SETTINGS}])[{k + 1}])" for k, name in enumerate(rule.settings)]
 
     def pointers(indent: str, offset: str) -> list[str]:
@@ -64,9 +93,9 @@ def generate(rule: UpdateRule) -> str:
     lines = [
         "def dense(record, start, count):",
         *head,
-        "    n = count",
-        *pointers("    ", "4 * start"),
-        *loop("    "),
+        *(_BY_ROW if rule.softmax else ["    n, at = count, 4 * start"]),
+        *pointers(" " * (8 if rule.softmax else 4), "at"),
+        *loop(" " * (8 if rule.softmax else 4)),
         "",
         "",
     ]
@@ -177,7 +206,8 @@ class Prepared:
         for table in tables:
             moments = [state.table(name, table) for name in rule.state]
             jobs.append(job_of(table.memory, table.gradients, moments, self.numbers, table))
-        runs = [(arena.ctypes.data, start, end - start) for start, end in updated_spans(store)]
+        dense = updated_parameters(store) if rule.softmax else updated_spans(store)
+        runs = [(arena.ctypes.data, start, end - start) for start, end in dense]
         self.dense_floats = sum(count for *_, count in runs)
         runs += [(job.ctypes.data, 0, table.memory.size) for job, table in zip(jobs, tables, strict=True)]
         self.all_floats = sum(count for *_, count in runs)
@@ -221,7 +251,8 @@ def apply_rule(
         state.prepared = prepared = Prepared(rule, state, store)
     prepared.set(settings, scale)
     count = prepared.dense_floats if sparse else prepared.all_floats
-    if threads.count() > 1 and count >= SHARED_FROM:
+    # A softmax needs the whole of a parameter or row.
+    if threads.count() > 1 and count >= SHARED_FROM and not rule.softmax:
         address = prepared.address
         threads.split(count, lambda first, last: run_part_beside(address, first, last), grain=BLOCK)
         run_tables(address, sparse)

@@ -11,13 +11,15 @@ from .errors import (
     FormulaError,
     GradientError,
     IndexValueError,
+    InvalidValue,
+    OperandError,
     ShapeError,
     StaleExpression,
     WeftError,
 )
 from .evaluation import const_parameter, forward, npvalues, parameter, values
 from .expression import Expression
-from .files import load_parameters, read_parameters, save_parameters
+from .files import ParameterFileError, load_parameters, read_parameters, save_parameters
 from .gated import gated
 from .gradient_check import GradientCheck, WrongGradient, check_gradient
 from .graph import (
@@ -40,6 +42,8 @@ from .initializers import (
     SaxeInitializer,
     UniformInitializer,
 )
+from .object_files import load, load_generator, save
+from .objects import SaveError
 from .ops.activations import (
     abs,
     acos,
@@ -73,10 +77,14 @@ from .ops.activations import (
     tan,
     tanh,
 )
-from .ops.arithmetic import bmax, bmin, cdiv, cmult, colwise_add, pow
+from .ops.arithmetic import addmv, bmax, bmin, cdiv, cmult, colwise_add, pow
+from .ops.circular import circ_conv, circ_corr
+from .ops.contractions import contract3d_1d, contract3d_1d_1d, contract3d_1d_1d_bias, contract3d_1d_bias
+from .ops.convolution import conv2d, conv2d_bias
 from .ops.gradient_control import flip_gradient, nobackprop, scale_gradient
 from .ops.indexing import strided_select
 from .ops.inputs import (
+    const_lookup,
     constant,
     inputTensor,
     inputTensorTranspose,
@@ -90,6 +98,7 @@ from .ops.inputs import (
     vecInput,
     zeros,
 )
+from .ops.linear_algebra import inverse, logdet, trace_of_product
 from .ops.list_reductions import average, emax, esum, logsumexp
 from .ops.losses import (
     binary_log_loss,
@@ -115,6 +124,7 @@ from .ops.lstm import (
     vanilla_lstm_gates_dropout_concat,
     vanilla_lstm_h,
 )
+from .ops.narrow_filter import filter1d_narrow
 from .ops.noise import (
     block_dropout,
     dropout,
@@ -126,6 +136,8 @@ from .ops.noise import (
     random_normal,
     random_uniform,
 )
+from .ops.normalisation import layer_norm, weight_norm
+from .ops.pooling import fold_rows, kmax_pooling, kmh_ngram, maxpooling2d
 from .ops.products import affine_transform
 from .ops.reductions import (
     cumsum,
@@ -145,20 +157,26 @@ from .ops.reductions import (
     sum_dim,
     sum_elems,
 )
+from .ops.removed import inputMatrix, matInput
 from .ops.selection import (
     pick,
     pick_batch,
     pick_batch_elem,
     pick_batch_elems,
     pick_range,
+    pickrange,
     select_cols,
     select_rows,
 )
 from .ops.softmax import constrained_softmax, log_softmax, softmax, sparsemax
 from .ops.softmax_loss import softmax_loss
+from .ops.sparse import sparse_inputTensor
 from .ops.structure import concatenate, concatenate_cols, concatenate_to_batch, reshape, transpose
 from .parameters import LookupParameters, Parameters
+from .printing import dump_cg, print_graphviz, print_text_graphviz
+from .profile import Profile
 from .sequence import Expressions
+from .tensor import Tensor
 
 zeroes = zeros
 
@@ -177,21 +195,28 @@ __all__ = [
     "GradientError",
     "IdentityInitializer",
     "IndexValueError",
+    "InvalidValue",
     "LookupParameters",
     "Model",
     "NormalInitializer",
     "NumpyInitializer",
+    "OperandError",
     "ParameterCollection",
+    "ParameterFileError",
     "Parameters",
+    "Profile",
+    "SaveError",
     "SaxeInitializer",
     "ShapeError",
     "StaleExpression",
+    "Tensor",
     "UniformInitializer",
     "WeftError",
     "WrongGradient",
     "abs",
     "acos",
     "acosh",
+    "addmv",
     "affine_transform",
     "argmax",
     "asin",
@@ -211,14 +236,23 @@ __all__ = [
     "cg_revert",
     "cg_version",
     "check_gradient",
+    "circ_conv",
+    "circ_corr",
     "cmult",
     "colwise_add",
     "concatenate",
     "concatenate_cols",
     "concatenate_to_batch",
+    "const_lookup",
     "const_parameter",
     "constant",
     "constrained_softmax",
+    "contract3d_1d",
+    "contract3d_1d_1d",
+    "contract3d_1d_1d_bias",
+    "contract3d_1d_bias",
+    "conv2d",
+    "conv2d_bias",
     "cos",
     "cosh",
     "cube",
@@ -233,33 +267,46 @@ __all__ = [
     "erf",
     "esum",
     "exp",
+    "filter1d_narrow",
     "flip_gradient",
     "floor",
+    "fold_rows",
     "forward",
     "cell",
+    "dump_cg",
     "gated",
     "hinge",
     "hinge_batch",
     "hinge_dim",
     "huber_distance",
     "init",
+    "inputMatrix",
     "inputTensor",
     "inputTensorTranspose",
     "inputVector",
+    "inverse",
+    "kmax_pooling",
+    "kmh_ngram",
     "l1_distance",
     "l2_norm",
+    "layer_norm",
     "lgamma",
+    "load",
+    "load_generator",
     "load_parameters",
     "log",
     "log_sigmoid",
     "log_softmax",
+    "logdet",
     "logistic",
     "logsumexp",
     "logsumexp_dim",
     "lookup",
     "lookup_batch",
     "lookup_each",
+    "matInput",
     "max_dim",
+    "maxpooling2d",
     "mean_batches",
     "mean_dim",
     "mean_elems",
@@ -281,8 +328,11 @@ __all__ = [
     "pick_range",
     "pickneglogsoftmax",
     "pickneglogsoftmax_batch",
+    "pickrange",
     "poisson_loss",
     "pow",
+    "print_graphviz",
+    "print_text_graphviz",
     "random_bernoulli",
     "random_gumbel",
     "random_normal",
@@ -293,6 +343,7 @@ __all__ = [
     "reset_random_seed",
     "reshape",
     "round",
+    "save",
     "save_parameters",
     "scalarInput",
     "scale_gradient",
@@ -305,6 +356,7 @@ __all__ = [
     "softmax",
     "softmax_loss",
     "softsign",
+    "sparse_inputTensor",
     "sparsemax",
     "sqrt",
     "square",
@@ -319,6 +371,7 @@ __all__ = [
     "sum_elems",
     "tan",
     "tanh",
+    "trace_of_product",
     "transpose",
     "vanilla_lstm_c",
     "vanilla_lstm_gates",
@@ -328,6 +381,7 @@ __all__ = [
     "vanilla_lstm_h",
     "values",
     "vecInput",
+    "weight_norm",
     "zeroes",
     "zeros",
 ]

@@ -8,15 +8,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import text_model
 from .errors import ShapeError, WeftError
+from .files import PathLike
 from .initializers import Init, InitializerError, NumpyInitializer, as_initializer, real_array
-from .parameters import LookupParameters, Parameters
+from .parameters import LookupParameters, Parameters, StoredParameter
+from .settings import checked_decay, settings
 from .shape import as_dims, shape_of
-from .store import Floats, ParameterStore, aligned_zeros
+from .store import Floats, ParameterStore, addresses, aligned_zeros
 
 
 class ParameterNameError(WeftError, RuntimeError, ValueError):
     """A name that would make two parameters' full names ambiguous."""
+
+
+class WeightDecay:
+    """The weight decay of a collection: its own, or that of the collection above. It outlives the collection."""
+
+    def __init__(self, above: WeightDecay | None, own: float | None = None) -> None:
+        self.above = above
+        self.own = own
+
+    def rate(self) -> float:
+        """What is taken off the weights in an update, as a share of them."""
+        if self.own is not None:
+            return self.own
+        return self.above.rate() if self.above is not None else 0.0
 
 
 class ParameterCollection:
@@ -42,6 +59,11 @@ class ParameterCollection:
         self.store = store
         self._parameters: list[Parameters] = []
         self._lookups: list[LookupParameters] = []
+        # Weight decay: of this collection, and by parameter id of the whole family.
+        self._decay: WeightDecay = (
+            WeightDecay(None, settings.weight_decay) if parent is None else WeightDecay(parent._decay)
+        )
+        self._decays: dict[int, WeightDecay] = {} if parent is None else parent._decays
         # How often each name was used, by parameters and by subcollections.
         self._names: dict[str, int] = {}
         self._collections: dict[str, int] = {}
@@ -73,6 +95,7 @@ class ParameterCollection:
         if isinstance(init, np.ndarray):
             return self.parameters_from_numpy(init, name)
         shape = shape_of(as_dims(dim))
+        self._take_room(shape.size)
         values = np.zeros(shape.size, np.float32)
         as_initializer(init, last_of(shape.dims), scale, mean, std).fill(values, shape.dims)
         return self._add_dense(values, shape.dims, name)
@@ -105,6 +128,7 @@ class ParameterCollection:
         if not isinstance(dim, Iterable):
             dims = (*dims, 1)
         shape = shape_of((*dims[1:], dims[0]))
+        self._take_room(shape.size)
         values = aligned_zeros(shape.size)
         as_initializer(init, last_of(dims), scale, mean, std).fill(values, shape.dims)
         return self._add_table(values.reshape(dims[0], -1), dims[1:], name)
@@ -151,24 +175,113 @@ class ParameterCollection:
         """How many numbers the parameters and look-up tables hold."""
         return sum(p.shape.size for p in (*self._parameters, *self._lookups))
 
+    def save(self, fname: PathLike, name: str = "", append: bool = False) -> None:
+        """Write all parameters and tables, and gradients that are not zero, as text that DyNet 2.1 reads.
+
+        Under their full names; with `name="/k"` as `/k/...` in the place of the collection's own name. The file is
+        replaced at the very end, or not at all; `append=True` adds to what it holds.
+        Raises ValueError for a name that does not start with `/` or has a blank or `#`, OSError when the file cannot
+        be written.
+        """
+        text_model.save_collection(fname, self, name, append)
+
+    def populate(self, fname: PathLike, key: str = "") -> None:
+        """Fill the parameters and tables, in order of creation, from a text model file; `key="/k"`: from its `/k/...`.
+
+        Their gradients become those of the file. Raises `TextFormatError`, a RuntimeError, for a file that is not
+        whole, or that holds another number of parameters or other dims; the collection is then as before.
+        """
+        text_model.populate_collection(fname, self, key)
+
+    def load_param(self, fname: PathLike, key: str) -> Parameters:
+        """A new parameter from the record `key` of a text model file; it keeps that name.
+
+        Raises ValueError for an empty key, `TextFormatError`, a RuntimeError, when there is no such record.
+        """
+        parameter = text_model.load_parameter(fname, self, key, is_table=False)
+        assert isinstance(parameter, Parameters)
+        return parameter
+
+    def load_lookup_param(self, fname: PathLike, key: str) -> LookupParameters:
+        """A new look-up table from the record `key` of a text model file, as `load_param`."""
+        table = text_model.load_parameter(fname, self, key, is_table=True)
+        assert isinstance(table, LookupParameters)
+        return table
+
+    def write_to_textfile(self, fname: PathLike, key: str = "", append: bool = False) -> None:
+        """`save` by its other name."""
+        self.save(fname, key, append)
+
+    def populate_from_textfile(self, fname: PathLike, key: str = "") -> None:
+        """`populate` by its other name."""
+        self.populate(fname, key)
+
+    def add_saved(self, name: str, is_table: bool, dims: tuple[int, ...], values: Floats) -> StoredParameter:
+        """A new parameter or look-up table with the full name that it had when it was saved.
+
+        `values` is flat, in memory order of `dims`; the rows of a table are the last of its dims.
+        """
+        if not is_table:
+            return self._add_dense(values, dims, "", name)
+        memory = aligned_zeros(len(values))
+        memory[:] = values
+        return self._add_table(memory.reshape(dims[-1], -1), dims[:-1], "", name)
+
+    def set_weight_decay(self, lam: float) -> None:
+        """From the next update on, each one of a trainer multiplies the new values by `1 - lam`: L2 regularisation.
+
+        So for the parameters of this collection that are not frozen, and for those of subcollections until they are
+        given a weight decay of their own. All rows of look-up tables decay, used or not. `lam` is rounded to float32.
+        Raises ValueError unless 0 <= lam < 1, TypeError for what is no number.
+        """
+        self._decay.own = checked_decay(lam)
+        addresses.version += 1
+
+    def set_weight_decay_lambda(self, lam: float) -> None:
+        """The same as `set_weight_decay`."""
+        self.set_weight_decay(lam)
+
+    def get_weight_decay(self) -> float:
+        """The weight decay of this collection's parameters: its own, else its parent's; 0.0 where there is none."""
+        return self._decay.rate()
+
+    def weight_decay_of(self, parameter: StoredParameter) -> float:
+        """The weight decay of the collection inside this one, or above it, in which the parameter was made."""
+        return self._decays[parameter.shape.parameter].rate()
+
+    def _take_room(self, size: int) -> None:
+        """Raise `ShapeError` for more numbers than may be added while an object is made from a file."""
+        with self.store.lock:
+            if self.store.room is not None:
+                # A parameter takes memory beside its numbers.
+                self.store.room -= size + 1000
+                if self.store.room < 0:
+                    raise ShapeError(f"{size} numbers for one more parameter, far more than the file has")
+
     def _claim(self, name: str, used: dict[str, int]) -> str:
         """The full name of the next member called `name`."""
         count = used.get(name, 0)
         used[name] = count + 1
         return self._name + (f"{name}_{count}" if count or not name else name)
 
-    def _add_dense(self, values: Floats, dims: tuple[int, ...], name: str) -> Parameters:
+    def _add_dense(self, values: Floats, dims: tuple[int, ...], name: str, saved_name: str = "") -> Parameters:
         with self.store.lock:
             slot = self.store.add_dense(values)
-            parameter = Parameters(self.store, slot, self._claim(name, self._names), dims)
+            self._decays[slot.id] = self._decay
+            claimed = self._claim(name, self._names)
+            parameter = Parameters(self.store, slot, saved_name or claimed, dims)
             for collection in self._with_ancestors():
                 collection._parameters.append(parameter)
         return parameter
 
-    def _add_table(self, values: Floats, row_dims: tuple[int, ...], name: str) -> LookupParameters:
+    def _add_table(
+        self, values: Floats, row_dims: tuple[int, ...], name: str, saved_name: str = ""
+    ) -> LookupParameters:
         with self.store.lock:
             slot = self.store.add_table(values)
-            table = LookupParameters(self.store, slot, self._claim(name, self._names), row_dims)
+            self._decays[slot.id] = self._decay
+            claimed = self._claim(name, self._names)
+            table = LookupParameters(self.store, slot, saved_name or claimed, row_dims)
             for collection in self._with_ancestors():
                 collection._lookups.append(table)
         return table

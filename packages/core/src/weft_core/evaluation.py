@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from .expression import Expression
 from .operation import check_expressions, graph_of
+from .ops.gradient_control import nobackprop
+from .parameters import LookupParameters, Parameters
 
 
 def forward(exps: Sequence[Expression], recalculate: bool = False) -> None:
@@ -41,6 +43,8 @@ def parameter(*parameters: Any) -> Any:
 
 
 def const_parameter(*parameters: Any) -> Any:
-    """Each parameter as a constant: it gets no gradient through this expression."""
-    constants = [p.expr(update=False) for p in parameters]
+    """Each parameter as a constant: it gets no gradient through this expression. So does any other expression."""
+    constants = [
+        p.expr(update=False) if isinstance(p, (Parameters, LookupParameters)) else nobackprop(p) for p in parameters
+    ]
     return constants[0] if len(constants) == 1 else constants

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from .graph import ComputationGraph
     from .shape import Shape
+    from .tensor import Tensor
 
 
 class Expression:
     """A value on the tape: graph, position, shape. Nothing is computed before a value is asked for.
 
     Operators: `+ -` elementwise with broadcasting, `*` matrix product (or scaling by a number), `/` and `**`,
-    `x[i]` picks along the first axis, `x[a:b]` slices it.
+    `x[i]` picks along the first axis, `x[a:b]` slices it, `x[None]` puts a new axis of size 1 before it.
     """
 
     __slots__ = ("graph", "index", "shape")
@@ -95,6 +96,12 @@ class Expression:
         graph = self._graph()
         graph.forward((self.index,), recalculate)
         return graph.execution.scalar(self.index)
+
+    def tensor_value(self, recalculate: bool = False) -> Tensor:
+        """The value as a `Tensor`, for searches and draws along an axis."""
+        from .tensor import Tensor
+
+        return Tensor(self._flat(recalculate), self.shape)
 
     def value(self, recalculate: bool = False) -> Any:
         """A float for one element, a flat list for vectors (batches one after another), an array otherwise."""

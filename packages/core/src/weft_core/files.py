@@ -16,15 +16,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__
-from .collection import ParameterCollection
 from .errors import WeftError
-from .parameters import StoredParameter
+
+if TYPE_CHECKING:
+    from .collection import ParameterCollection
+    from .parameters import StoredParameter
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -37,6 +39,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     }.items()
 }  # fmt: skip
 METADATA = "__metadata__"
+# What Weft says of its files in the metadata: that they are its own, and which arrays are look-up tables.
+FORMAT = "weft"
+LOOKUPS = "lookup_parameters"
 LENGTH_BYTES = 8
 # The limit of the safetensors library: a longer header is taken for another kind of file.
 MAX_HEADER = 100_000_000
@@ -71,15 +76,17 @@ def save_parameters(path: PathLike, collection: ParameterCollection, metadata: M
     """Write all parameters and look-up tables of a collection; the file is replaced at the very end, or not
     at all.
 
-    `metadata` joins `{"format": "weft", "version": ...}` in the header. Raises OSError when the file cannot
-    be written.
+    `metadata` joins `{"format": "weft", "version": ..., "lookup_parameters": names}` in the header. Raises ValueError
+    for two parameters of one name, OSError when the file cannot be written.
     """
     metadata = dict(metadata or {})
-    reserved = metadata.keys() & {"format", "version"}
+    reserved = metadata.keys() & {"format", "version", "objects", LOOKUPS}
     if reserved:
         raise ValueError(f"save_parameters writes the metadata {sorted(reserved)} itself; choose other keys")
     arrays = {name: parameter.values for name, parameter in named_parameters(collection).items()}
-    save_arrays(path, arrays, {"format": "weft", "version": __version__, **metadata})
+    tables = [table.name().removeprefix("/") for table in collection.lookup_parameters_list()]
+    facts = {"format": FORMAT, "version": __version__, LOOKUPS: json.dumps(tables, ensure_ascii=False)}
+    save_arrays(path, arrays, {**facts, **metadata})
 
 
 def load_parameters(path: PathLike, collection: ParameterCollection) -> dict[str, str]:
@@ -105,9 +112,18 @@ def read_parameters(path: PathLike) -> dict[str, NDArray[Any]]:
 
 
 def named_parameters(collection: ParameterCollection) -> dict[str, StoredParameter]:
-    """Parameters and look-up tables by the names that files use."""
+    """Parameters and look-up tables by the names that files use; raises ValueError for two of one name."""
+    if not hasattr(collection, "lookup_parameters_list"):
+        raise TypeError(f"parameters of a ParameterCollection are saved and loaded, got {type(collection).__name__}")
     members: list[StoredParameter] = [*collection.parameters_list(), *collection.lookup_parameters_list()]
-    return {parameter.name().removeprefix("/"): parameter for parameter in members}
+    named: dict[str, StoredParameter] = {}
+    for parameter in members:
+        if named.setdefault(parameter.name().removeprefix("/"), parameter) is not parameter:
+            raise ValueError(
+                f"{collection.name()} has two parameters called {parameter.name()}, as loading from files can make; "
+                "a file by names holds one: save them as text, or build the model anew"
+            )
+    return named
 
 
 def check_match(path: PathLike, header: Header, parameters: Mapping[str, StoredParameter]) -> None:

@@ -54,6 +54,8 @@ class ComputationGraph:
     def __init__(
         self, autobatch: bool | None = None, backend: Backend | None = None, *, inference: bool = False
     ) -> None:
+        if backend is not None and not hasattr(backend, "execution"):
+            raise TypeError(f"a graph takes a Backend, as load_backend() gives it, got {type(backend).__name__}")
         # Position 0 is the zero value: signature 0 has no operands and is never executed.
         self.code: list[int] = [0]
         self.data = array("f")
@@ -174,17 +176,32 @@ def current() -> ComputationGraph:
     return graph if graph is not None else renew_cg()
 
 
-def renew_cg(autobatching: bool | None = None, *, inference: bool = False) -> ComputationGraph:
+def renew_cg(
+    immediate_compute: bool = False,
+    check_validity: bool = False,
+    autobatching: bool | None = None,
+    *,
+    inference: bool = False,
+) -> ComputationGraph:
     """Discard the thread's current graph and start a new one; one for `inference` takes less memory, without backward.
 
     Values and gradients of nodes are gone, and their expressions stale; gradients of parameters stay.
+    `immediate_compute`: each instruction is computed before the next one is recorded, nothing is batched.
+    `check_validity`: the same, and `InvalidValue`, a RuntimeError, names the line that recorded an infinite or
+    undefined value. Both are for finding errors, and slow.
     """
     graph: ComputationGraph | None = getattr(_thread, "graph", None)
     previous = None
     if graph is not None:
         previous = graph._previous
         graph.close()
-    _thread.graph = new = ComputationGraph(autobatching, inference=inference)
+    if immediate_compute or check_validity:
+        from .checked import CheckedGraph
+
+        new: ComputationGraph = CheckedGraph(autobatching, inference=inference, check_validity=check_validity)
+    else:
+        new = ComputationGraph(autobatching, inference=inference)
+    _thread.graph = new
     new._previous = previous
     return new
 
@@ -210,13 +227,21 @@ def cg_revert() -> None:
 
 
 def init(
-    backend: str | None = None, *, seed: int | None = None, autobatch: bool | None = None, threads: int | None = None
+    backend: str | None = None,
+    *,
+    seed: int | None = None,
+    autobatch: bool | None = None,
+    threads: int | None = None,
+    weight_decay: float | None = None,
 ) -> None:
     """Choose backend, seed, autobatching and threads for the graphs made from here on.
 
     `backend` is a name that `weft info` lists; None keeps the present one. Raises `BackendError`
-    with the reason where the backend is absent.
+    with the reason where the backend is absent. `weight_decay`, from 0 to below 1, is that of root
+    collections made from here on (`ParameterCollection.set_weight_decay`).
     """
+    if weight_decay is not None:
+        settings.weight_decay = weight_decay
     if backend is not None:
         settings.use(load_backend(backend))
     if seed is not None:

@@ -8,6 +8,9 @@ stepping where `Idle` tells it that the row has come to rest, under Adam after a
 So lazy updates pay where a table has many times the rows that a hundred updates use. Forward and update with Adam, rows
 of 128 floats drawn by Zipf's law, in microseconds (sparse / lazy / dense): 7,596 rows, 22 of them an update: 12 / 45 /
 151; 350 an update: 28 / 205 / 198; 100,000 rows, 350 an update: 57 / 349 / 5,112.
+
+Weight decay multiplies every row in every update. Under sparse updates that is all that a row without a gradient
+misses, so it makes up for any number of updates by one multiplication.
 """
 
 from __future__ import annotations
@@ -19,44 +22,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .formula import numpy_function
-from .rules import RuleState, UpdateRule, touched_rows
-from .store import WHOLE_GRADIENT, Floats, LookupTable, ParameterStore
+from .rules import KEPT, RuleState, UpdateRule, touched_rows
+from .store import Floats, LookupTable, ParameterStore
 
 if TYPE_CHECKING:
     from .backend import Backend
 
 # Updates that a row may miss: then all rows are made current, and the log starts again.
 LOG_CAPACITY = 4096
+# A product of factors of weight decay below this starts the log again: quotients of products stay exact.
+SMALLEST_PRODUCT = 1e-250
 
 _C_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 class UpdateLog:
-    """The settings of a trainer's updates since all rows were current: `settings[:count[0]]`, float64."""
+    """The settings of a trainer's updates since all rows were current: `settings[:count[0]]`, float64.
+
+    `products[k]`: of the factors, as float32, by which weight decay has multiplied in the first k updates.
+    """
 
     def __init__(self, rule: UpdateRule) -> None:
         self.rule = rule
         self.settings = np.zeros((LOG_CAPACITY, len(rule.settings)))
+        self.products = np.ones(LOG_CAPACITY + 1)
         self.count = np.zeros(1, np.int64)
+        idle = rule.idle_step
+        self._kept = idle.kept
+        # A rule without weight decay keeps all.
+        self._all = (1.0,) if KEPT not in rule.settings else ()
+        arguments = (*rule.settings, *rule.last_settings, *[KEPT] * len(self._all))
+        shrinks = f"shrinks = {idle.shrinks}"
+        self._shrinks = numpy_function(arguments, shrinks, ("shrinks",)) if idle.shrinks else None
 
     def __len__(self) -> int:
         return int(self.count[0])
 
     def append(self, numbers: dict[str, float]) -> None:
-        self.settings[len(self)] = [numbers[name] for name in self.rule.settings]
+        place = len(self)
+        self.settings[place] = [numbers[name] for name in self.rule.settings]
+        self.products[place + 1] = self._product(place, numbers)
         self.count[0] += 1
+
+    def _product(self, place: int, numbers: dict[str, float]) -> float:
+        """The product of factors after an update with these settings at this place."""
+        product = float(self.products[place])
+        return product * float(np.float32(numbers[self._kept])) if self._kept else product
 
     def has_room(self, numbers: dict[str, float]) -> bool:
         """Whether an update with these settings may follow: there is a place, and idle steps go on shrinking."""
-        if len(self) == LOG_CAPACITY:
+        place = len(self)
+        if place == LOG_CAPACITY or self._product(place, numbers) < SMALLEST_PRODUCT:
             return False
-        idle = self.rule.idle
-        if idle is None or not idle.shrinks or not len(self):
+        if self._shrinks is None or not place:
             return True
-        function = numpy_function(
-            (*self.rule.settings, *self.rule.last_settings), f"shrinks = {idle.shrinks}", ("shrinks",)
-        )
-        return bool(function(*(numbers[name] for name in self.rule.settings), *self.settings[len(self) - 1])[0])
+        last = dict(zip(self.rule.settings, self.settings[place - 1], strict=True))
+        # What decay left of `w` is what the step before multiplied by.
+        now = (last[name] if name == self._kept else numbers[name] for name in self.rule.settings)
+        return bool(self._shrinks(*now, *last.values(), *self._all)[0])
 
 
 class LazyRows:
@@ -76,14 +99,18 @@ class LazyRows:
 
     def make_up(self, rows: NDArray[np.int64]) -> None:
         """Make these rows current; none may be named twice."""
-        due = self.current[rows]
-        for step in range(int(due.min(initial=len(self.log))), len(self.log)):
-            late = rows[due <= step]
-            numbers = self.log.settings[step].astype(np.float32)
-            arrays = [self.values, *self.moments]
-            for array, new in zip(arrays, self._function(*(a[late] for a in arrays), *numbers), strict=True):
-                array[late] = new
-        self.current[rows] = np.maximum(due, len(self.log))
+        due, end = self.current[rows], len(self.log)
+        if not self.rule.idle_step.program:
+            products = self.log.products
+            self.values[rows] *= (products[end] / products[np.minimum(due, end)]).astype(np.float32)[:, None]
+        else:
+            for step in range(int(due.min(initial=end)), end):
+                late = rows[due <= step]
+                numbers = self.log.settings[step].astype(np.float32)
+                arrays = [self.values, *self.moments]
+                for array, new in zip(arrays, self._function(*(a[late] for a in arrays), *numbers), strict=True):
+                    array[late] = new
+        self.current[rows] = np.maximum(due, end)
 
     def entry(self) -> tuple[int, int]:
         """See `Arrears`."""
@@ -120,14 +147,23 @@ def update_lazily(
     settings: dict[str, float],
     scale: float,
 ) -> None:
-    """`Backend.update` with results as if dense, in which rows of tables without a gradient miss the update."""
-    if not rule.idle_program:
-        update_at_once(backend, rule, state, store, settings, scale, True)
+    """`Backend.update` with results as if dense, in which rows of tables without a gradient miss the update.
+
+    As if dense for what the rule says of its idle step: `UpdateRule.with_decay(rows_rest=True)` says that only weight
+    decay is missed. A rule that ends in a softmax is applied to all rows at once.
+    """
+    if rule.softmax or not rule.idle_program:
+        update_at_once(backend, rule, state, store, settings, scale, not rule.softmax)
         return
     log = state.missed
-    if log is None:
+    if log is None or log.rule is not rule:
         log = state.missed = UpdateLog(rule)
-    lazy = [(table, _lazy_rows(table, backend, rule, state, log)) for table in store.tables if _may_miss_updates(table)]
+    lazy = []
+    for table in store.tables:
+        if table.updated:
+            lazy.append((table, _lazy_rows(table, backend, rule, state, log)))
+        else:
+            table.clear_arrears()
     if not log.has_room(settings):
         for _, rows in lazy:
             rows.settle()
@@ -138,16 +174,10 @@ def update_lazily(
     backend.update(rule, state, store, settings, scale, True)
     if lazy:
         log.append(settings)
-
-
-def _may_miss_updates(table: LookupTable) -> bool:
-    """Whether rows may miss the coming update; where not, they are current, and all of them take part."""
-    if table.updated and not table.used_whole:
-        return True
-    table.clear_arrears()
-    if table.updated:
-        table.meta[WHOLE_GRADIENT] = 1
-    return False
+    for table, rows in lazy:
+        # Whoever reads the whole table does not ask.
+        if table.used_whole:
+            rows.settle()
 
 
 def _lazy_rows(table: LookupTable, backend: Backend, rule: UpdateRule, state: RuleState, log: UpdateLog) -> LazyRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from .backend import Backend, BackendEntry, Execution, Group, hookimpl
 from .errors import BackendError
 from .operation import Array, Call
 from .planner import ZERO_FLOATS, Plan, Planner, count_groups
+from .profile import BACKWARD, FORWARD
 from .rules import RuleState, UpdateRule, spans
 from .settings import settings
 from .signature import Signature, signatures
@@ -76,11 +78,16 @@ class NumpyExecution(Execution):
         offset = self.planner.offset
         if all(i < len(offset) and offset[i] >= 0 for i in indices):
             return
+        profile, since = settings.profile, perf_counter()
         try:
             self.plan = self.planner.forward(indices)
             self._grow(self.planner.state[p.ARENA_END])
+            if profile is not None:
+                since = profile.add(FORWARD, "plan", self.plan.nodes, since)
             for step in self._steps(self.plan):
                 step.forward(self.values)
+                if profile is not None:
+                    since = profile.add(FORWARD, step.signature, step.count, since)
         except BaseException:
             # The plan has given out rows that nothing was computed into.
             self.planner.invalidate()
@@ -93,12 +100,17 @@ class NumpyExecution(Execution):
             self.values = grown
 
     def backward(self, index: int, full: bool) -> None:
+        profile, since = settings.profile, perf_counter()
         plan = self.planner.backward(index, full)
         self.gradients = np.zeros(self.planner.state[p.GRADIENT_TOP], self.values.dtype)
         self.gradients[self.planner.gradient_offset[index]] = 1
         self.reached = index
+        if profile is not None:
+            since = profile.add(BACKWARD, "plan", plan.nodes, since)
         for step in reversed(list(self._steps(plan))):
             step.backward(self.values, self.gradients)
+            if profile is not None:
+                since = profile.add(BACKWARD, step.signature, step.count, since)
 
     def _steps(self, plan: Plan) -> Iterator[Step]:
         stream = self.graph.number + (self.draw << 32)

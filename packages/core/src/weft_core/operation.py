@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import WeftError
+from .errors import OperandError, WeftError
 from .expression import Expression
 from .graph import ComputationGraph, current
 from .sequence import Expressions
@@ -125,10 +125,10 @@ operations: dict[str, Operation] = {}
 
 
 def check_expressions(name: str, operands: Iterable[Any]) -> None:
-    """Raise TypeError for an operand that is not an expression."""
+    """Raise `OperandError`, a TypeError, for an operand that is not an expression."""
     for x in operands:
         if not isinstance(x, Expression):
-            raise TypeError(
+            raise OperandError(
                 f"{name}: operands must be expressions, got {type(x).__name__}; "
                 "wrap arrays with inputTensor, numbers with scalarInput or constant"
             )
@@ -272,7 +272,7 @@ def list_function(
 def check_list(name: str, xs: Sequence[Expression]) -> None:
     """Raise for an empty list, and for what is no list, tuple or sequence of expressions."""
     if not isinstance(xs, (list, tuple, Expressions)):
-        raise TypeError(f"{name} takes one list of expressions, got {type(xs).__name__}")
+        raise OperandError(f"{name} takes one list of expressions, got {type(xs).__name__}")
     if not xs:
         raise ValueError(f"{name}: the list of expressions is empty; give at least one")
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import text_model
 from .errors import GradientError, IndexValueError, ShapeError
 from .expression import Expression, shaped
+from .files import PathLike
 from .graph import current
 from .initializers import real_array
 from .ops.inputs import LookupExpression, lookup_batch, lookup_operation
@@ -92,7 +94,7 @@ class StoredParameter(ParameterExpression):
         self._constant = ParameterExpression(make(parameter=slot.id, trainable=False))
         self._store = store
         self._slot = slot
-        self._name = name
+        self._name = slot.name = name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name} {self.shape!r}>"
@@ -141,6 +143,30 @@ class StoredParameter(ParameterExpression):
     def set_updated(self, b: bool) -> None:
         """Freeze (False) or free it: trainers skip a frozen parameter, whose gradient still accumulates."""
         self._slot.updated = bool(b)
+
+    def save(self, fname: PathLike, key: str = "", append: bool = False) -> None:
+        """Write it, and its gradient if that is not zero, as text that DyNet 2.1 reads; `key` replaces its name.
+
+        The file is replaced at the very end, or not at all; `append=True` adds to what it holds. Raises ValueError for
+        a key with a blank or `#`, OSError when the file cannot be written.
+        """
+        text_model.save_parameter(fname, self, key, append)
+
+    def populate(self, fname: PathLike, key: str = "") -> None:
+        """Fill it from the record `key` of a text model file; its gradient becomes that of the file.
+
+        Raises ValueError for an empty key; `TextFormatError`, a RuntimeError, when there is no such record, or one of
+        other dims: it is then as before.
+        """
+        text_model.populate_parameter(fname, self, key)
+
+    def write_to_textfile(self, fname: PathLike, key: str = "", append: bool = False) -> None:
+        """`save` by its other name."""
+        self.save(fname, key, append)
+
+    def populate_from_textfile(self, fname: PathLike, key: str = "") -> None:
+        """`populate` by its other name."""
+        self.populate(fname, key)
 
 
 class Parameters(StoredParameter):
@@ -312,7 +338,9 @@ class LookupParameters(StoredParameter):
 
     def _row(self, index: int) -> int:
         try:
-            row = operator.index(index)
+            # Whole numbers in arrays of floats are common in files of ids.
+            whole = isinstance(index, (float, np.floating)) and index == index // 1
+            row = int(index) if whole else operator.index(index)
         except TypeError:
             raise TypeError(
                 f"a row of {self._name} is named by an int, got {type(index).__name__}; use batch() for several"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormulaError
-from .formula import check_names, numpy_function
+from .formula import assignments, check_names, names, numpy_function
 from .store import BLOCK, DenseSlot, LookupTable, ParameterStore
 
 if TYPE_CHECKING:
     from .lazy import UpdateLog
+
+# The setting that weight decay adds to a rule: what it leaves of `w`, 1 - lambda.
+KEPT = "kept"
 
 
 @dataclass
@@ -55,14 +59,34 @@ class RuleState:
 class Idle:
     """A rule's step with gradient zero: `program` is the rule's for g = 0, empty when nothing changes.
 
-    `shrinks` is true where an idle step moves `w` by at most as much as the idle step before it did: a formula over
-    the settings and, as `last_<setting>`, those of the step before. `decays` names each moment with the setting that
-    multiplies it. With both, a row whose `w` has come to rest needs no more single steps.
+    `decays` names each moment with the setting that multiplies it, "" where it stays. `shrinks` is true where an idle
+    step moves `w` by at most `kept` times as much as the idle step before it did: a formula over the settings, those of
+    the step before as `last_<setting>`, and `kept`, what decay left of `w` after that step, 1 without weight decay.
+    With both, a row whose `w` has come to rest needs no more single steps; with `decays` alone, a row whose `w` the
+    program never moves needs none.
+    `kept`: the setting that multiplies `w` after the program, where there is weight decay.
     """
 
     program: str
     shrinks: str = ""
     decays: tuple[tuple[str, str], ...] = ()
+    kept: str = ""
+
+    @property
+    def steps(self) -> bool:
+        """Whether single steps are needed: the program does more than to multiply moments."""
+        assigned = {name for name, _ in assignments(self.program)} if self.program else set()
+        return bool(assigned - {moment for moment, _ in self.decays})
+
+    @property
+    def rests(self) -> bool:
+        """Whether what is left of an absence, from some step on, is one factor for each moment and for `w`."""
+        return bool(self.shrinks) or not self.steps
+
+    @property
+    def whole_program(self) -> str:
+        """The program with its weight decay."""
+        return self.program.rstrip() + f"\nw = {self.kept} * w" if self.kept else self.program
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,8 @@ class UpdateRule:
     """`program` assigns the new `w` and state from `w`, `g` (the gradient, already scaled), state and settings.
 
     `idle` says what it comes to without a gradient; None: to be worked out from the program.
+    `softmax`: what the program makes of `w` are logits; their softmax over each parameter, and over each row of a
+    look-up table, is the new `w`.
     """
 
     name: str
@@ -77,23 +103,39 @@ class UpdateRule:
     state: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     idle: Idle | None = None
+    softmax: bool = False
 
     def __post_init__(self) -> None:
         check_names(self.program, ("w", "g", *self.state, *self.settings))
-        check_names(self.idle_program, ("w", *self.state, *self.settings))
-        if self.idle is not None and self.idle.shrinks:
-            check_names(f"shrinks = {self.idle.shrinks}", (*self.settings, *self.last_settings))
-            if {moment for moment, _ in self.idle.decays} != set(self.state):
-                raise FormulaError(f"rule {self.name!r}: an idle step that shrinks names the decay of every moment")
+        idle = self.idle_step
+        check_names(idle.whole_program, ("w", *self.state, *self.settings))
+        if idle.shrinks:
+            check_names(f"shrinks = {idle.shrinks}", (*self.settings, *self.last_settings, KEPT))
+        if (idle.shrinks or idle.decays) and {moment for moment, _ in idle.decays} != set(self.state):
+            raise FormulaError(f"rule {self.name!r}: an idle step that comes to rest names the decay of every moment")
+
+    @property
+    def idle_step(self) -> Idle:
+        """The step with gradient zero."""
+        return Idle("g = 0\n" + self.program.lstrip()) if self.idle is None else self.idle
 
     @property
     def idle_program(self) -> str:
         """The program of a step with gradient zero, which does not read `g`; empty when nothing changes."""
-        return "g = 0\n" + self.program if self.idle is None else self.idle.program
+        return self.idle_step.whole_program
 
     @property
     def last_settings(self) -> tuple[str, ...]:
         return tuple(f"last_{name}" for name in self.settings)
+
+    def with_decay(self, *, rows_rest: bool) -> UpdateRule:
+        """This rule followed by weight decay: `w` is multiplied by the setting `kept`.
+
+        `rows_rest`: a row without a gradient only decays, its moments stay (sparse updates); otherwise it takes the
+        rule's step with gradient zero as well. Raises `FormulaError` for a rule that ends in a softmax, whose results
+        decay would take from their sum.
+        """
+        return _with_decay(self, rows_rest)
 
     def apply(
         self,
@@ -111,12 +153,16 @@ class UpdateRule:
         numbers = [np.float32(settings[name]) for name in self.settings]
 
         def update(w: NDArray[np.float32], g: NDArray[np.float32], moments: list[NDArray[np.float32]]) -> None:
-            new = function(w, np.float32(scale) * g, *moments, *numbers)
+            # A probability may be 0, its logit -inf.
+            with np.errstate(divide="ignore" if self.softmax else None):
+                new = function(w, np.float32(scale) * g, *moments, *numbers)
+            if self.softmax:
+                new = (_softmax(new[0]), *new[1:])
             for target, value in zip((w, *moments), new, strict=True):
                 target[...] = value
             g[...] = 0
 
-        for start, end in updated_spans(store):
+        for start, end in updated_parameters(store) if self.softmax else updated_spans(store):
             span = slice(start, end)
             update(store.values[span], store.gradients[span], [state.arena(n, store)[span] for n in self.state])
         for table in store.tables:
@@ -133,6 +179,28 @@ class UpdateRule:
             table.clear_gradients()
 
 
+@functools.cache
+def _with_decay(rule: UpdateRule, rows_rest: bool) -> UpdateRule:
+    if rule.softmax:
+        raise FormulaError(f"rule {rule.name!r} ends in a softmax, of which weight decay would leave less than 1")
+    if KEPT in (*rule.settings, *rule.state):
+        raise FormulaError(f"rule {rule.name!r} uses the name {KEPT!r}, which is that of weight decay; choose another")
+    idle = Idle("", kept=KEPT)
+    if not rows_rest:
+        idle = replace(rule.idle_step, kept=KEPT)
+        if idle.shrinks and KEPT not in names(idle.shrinks):
+            # The formula compares with the step before, not with what decay leaves of `w`.
+            idle = Idle(idle.program, kept=KEPT)
+    decaying = rule.program.rstrip() + f"\nw = {KEPT} * w"
+    return UpdateRule(rule.name + "_decay", decaying, rule.state, (*rule.settings, KEPT), idle)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis: a parameter, or a row."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
 def spans(slots: Iterable[DenseSlot]) -> list[tuple[int, int]]:
     """Maximal runs of the arena that these parameters fill, each with its padding of zeros."""
     runs: list[tuple[int, int]] = []
@@ -146,6 +214,11 @@ def spans(slots: Iterable[DenseSlot]) -> list[tuple[int, int]]:
 def updated_spans(store: ParameterStore) -> list[tuple[int, int]]:
     """The runs of the arena whose parameters are not frozen."""
     return spans(slot for slot in store.dense if slot.updated)
+
+
+def updated_parameters(store: ParameterStore) -> list[tuple[int, int]]:
+    """Each parameter that is not frozen on its own, without its padding."""
+    return [(slot.offset, slot.offset + slot.size) for slot in store.dense if slot.updated]
 
 
 def touched_rows(table: LookupTable, sparse: bool) -> NDArray[np.int64]:

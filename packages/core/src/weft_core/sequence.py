@@ -118,7 +118,8 @@ class Expressions(MutableSequence[Expression]):
 
     def insert(self, index: int, value: Expression) -> None:
         """Put a value before this position."""
-        self._list().insert(index, value)
+        size = len(self)
+        self._list().insert(max(-size, min(index, size)), value)
 
     def sort(self, *, key: Callable[[Expression], Any], reverse: bool = False) -> None:
         """Sort in place; expressions have no order of their own, so a key is needed."""

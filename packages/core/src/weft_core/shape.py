@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from .errors import ShapeError
 
 MAX_DIMS = 7
+# Numbers of one value, all examples together: rows of the arenas are 32-bit integers.
+MAX_TOTAL = 2**31 - 1
 
 
 class Shape:
@@ -58,7 +61,7 @@ _interned: dict[tuple[tuple[int, ...], int], Shape] = {}
 def shape_of(dims: Sequence[int], batch: int = 1) -> Shape:
     """The one `Shape` of these dims and batch size.
 
-    Raises `ShapeError` for a size below 1 or more than 7 dims.
+    Raises `ShapeError` for a size below 1, more than 7 dims, or 2**31 numbers and more.
     """
     key = (tuple(dims), batch)
     shape = _interned.get(key)
@@ -68,6 +71,8 @@ def shape_of(dims: Sequence[int], batch: int = 1) -> Shape:
             raise ShapeError(f"a shape has at most {MAX_DIMS} dims, got {len(dims)}: {dims}")
         if batch < 1 or any(d < 1 for d in dims):
             raise ShapeError(f"every dim and the batch size must be at least 1, got {dims} with batch {batch}")
+        if math.prod(dims) * batch > MAX_TOTAL:
+            raise ShapeError(f"a value has at most {MAX_TOTAL} numbers, got dims {dims} with batch {batch}")
         shape = _interned.setdefault((dims, int(batch)), Shape(dims, int(batch)))
         _interned[key] = shape
     return shape
@@ -77,9 +82,11 @@ def as_dims(dim: Any) -> tuple[int, ...]:
     """Dims from a number (a vector's length) or a sequence of sizes."""
     if isinstance(dim, str):
         raise TypeError(f"dims must be an int or a sequence of ints, got the str {dim!r}")
-    if isinstance(dim, (int, float)) or not hasattr(dim, "__len__"):
-        return (int(dim),)
-    return tuple(int(d) for d in dim)
+    sizes = (dim,) if isinstance(dim, (int, float)) or not hasattr(dim, "__len__") else dim
+    try:
+        return tuple(int(d) for d in sizes)
+    except OverflowError:
+        raise ShapeError(f"dims must be finite numbers, got {dim!r}") from None
 
 
 def common_batch(operation: str, shapes: Sequence[Shape]) -> int:

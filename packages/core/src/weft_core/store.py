@@ -32,10 +32,12 @@ def aligned_zeros(count: int) -> Floats:
 class _Owned:
     """What a trainer may change unless it is frozen."""
 
-    __slots__ = ("_updated",)
+    __slots__ = ("_updated", "name")
 
     def __init__(self) -> None:
         self._updated = True
+        # The full name of the parameter, for those who print graphs.
+        self.name = ""
 
     @property
     def updated(self) -> bool:
@@ -230,6 +232,8 @@ class ParameterStore:
 
     # What a backend has prepared for this store; it must notice a new `addresses.version`.
     prepared: object = None
+    # How many numbers may still be added while an object is made from a file; None: any number.
+    room: int | None = None
 
     def __init__(self) -> None:
         self.values = aligned_zeros(FIRST_CAPACITY)

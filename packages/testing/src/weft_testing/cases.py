@@ -17,6 +17,8 @@ from weft_core.ops.selection import select
 
 from .case import Case, Dims, Instance
 from .cells import CELLS
+from .linear_cases import LINEAR
+from .spatial_cases import SPATIAL
 
 ZERO, STRAIGHT = "zero_gradient", "straight_through_gradient"
 UNARY_SHAPES = {"one": ((1,),), "wide": ((37,),), "cube": ((2, 3, 2),)}
@@ -108,6 +110,7 @@ OPERATORS = [
     case("cmult-twice", lambda x: w.cmult(x, x), (3, 2)),
     case("colwise_add", w.colwise_add, (3, 2), (3,)),
     case("colwise_add-column", w.colwise_add, (3, 4), (3, 1)),
+    case("addmv", w.addmv, (3, 2), (3,)),
     case("operator-truediv", lambda x, y: x / y, (3,), (3,), low=0.5),
     case("operator-neg", lambda x: -x, (3, 2), shapes=UNARY_SHAPES),
     turning("operator-add_number", lambda i, x: x + (0.5 + i.number), (3, 2), shapes=UNARY_SHAPES),
@@ -121,6 +124,7 @@ OPERATORS = [
     turning("operator-pow", lambda i, x: x ** i.turn(2, 3), (3, 2)),
     turning("pow", lambda i, x: w.pow(x, i.turn(1, 5) / 2), (3, 2), low=0.5, shapes=UNARY_SHAPES),
     case("pow-expression", w.pow, (3, 2), (1,), low=0.5, modes="unbatched"),
+    case("pow-column", w.pow, (3,), (1, 1), low=0.5, modes="unbatched"),
 ]
 
 # --- products -------------------------------------------------------------------------------------
@@ -218,6 +222,7 @@ STRUCTURE = [
     turning("pick_range-rows", lambda i, x: w.pick_range(x, i.turn(1, 0, 2), i.turn(1, 0, 2) + 2), (4, 2)),
     turning("pick_range-columns", lambda i, x: w.pick_range(x, i.turn(1, 2), i.turn(1, 2) + 2, 1), (2, 4)),
     turning("pick_range-axis", lambda i, x: w.pick_range(x, 1, 3, i.number % 2), (3, 3)),
+    turning("pickrange", lambda i, x: w.pickrange(x, i.turn(1, 0, 2), i.turn(1, 0, 2) + 2), (4, 2)),
     turning("select-axis", lambda i, x: select(x, (2, i.turn(0, 1), 1), i.number % 2), (3, 3)),
     turning("select_rows", lambda i, x: w.select_rows(x, [2, i.turn(0, 1), 2]), (3, 2)),
     turning("select_cols", lambda i, x: w.select_cols(x, [1, i.turn(1, 0), 0]), (3, 2)),
@@ -304,6 +309,7 @@ LOSSES = [
     turning("log_softmax-restricted", _restricted, (5,)),
     case("sparsemax", w.sparsemax, (5,), shapes={"wide": ((37,),)}),
     case("constrained_softmax", w.constrained_softmax, (4,), (4,), low=0.26, high=0.9),
+    case("constrained_softmax-columns", w.constrained_softmax, (4,), (4, 1), low=0.26, high=0.9),
     turning("pickneglogsoftmax", lambda i, x: w.pickneglogsoftmax(x, i.turn(2, 0, 3)), (4,), modes="unbatched"),
     turning("pickneglogsoftmax-wide", lambda i, x: w.pickneglogsoftmax(x, i.turn(2, 36)), (37,), modes="unbatched"),
     turning("pickneglogsoftmax_batch", lambda i, x: w.pickneglogsoftmax_batch(x, _classes(i, x)), (4,)),
@@ -362,6 +368,8 @@ INPUTS = [
     turning("lookup-used", lambda i, x: w.cmult(i.table("E", 5, 3)[i.turn(1, 4, 1)], x), (3,)),
     turning("lookup_batch", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2, 1])),
     turning("lookup_batch-constant", lambda i: w.lookup_batch(i.table("E", 5, 3), [i.turn(1, 4), 2], update=False)),
+    turning("const_lookup", lambda i: w.const_lookup(i.table("E", 5, 3), i.turn(1, 4))),
+    turning("const_lookup-batch", lambda i: w.const_lookup(i.table("E", 5, 3), [i.turn(1, 4), 2])),
     turning("lookup_each", lambda i: w.lookup_each(i.table("E", 5, 3), [i.turn(1, 4), 2, 2, 0])),
     turning("lookup_each-constant", lambda i: w.lookup_each(i.table("E", 5, 3), [i.turn(1, 4), 2], update=False)),
     turning(
@@ -381,6 +389,7 @@ NOISE = [
     turning("dropout_dim", lambda i, x: w.dropout_dim(x, i.number % 2, 0.5), (4, 4)),
     turning("dropout_batch", lambda i, x: w.dropout_batch(x, i.turn(1, 3) / 4), (3, 2)),
     turning("block_dropout", lambda i, x: w.block_dropout(x, i.turn(1, 3) / 4), (3, 2)),
+    case("block_dropout-all", lambda x: w.block_dropout(x, 1), (3, 2)),
     turning("noise", lambda i, x: w.noise(x, i.turn(1, 3) / 4), (3, 2), shapes=UNARY_SHAPES),
     turning("random_normal", lambda i: w.random_normal((5, 3), i.turn(1, 2), i.turn(3, 1), 2)),
     turning("random_uniform", lambda i: w.random_uniform((5, 3), i.turn(1, 2), 3, 2)),
@@ -390,6 +399,7 @@ NOISE = [
 
 CASES: list[Case] = [
     *UNARY, *ACTIVATIONS, *BINARY, *OPERATORS, *PRODUCTS, *STRUCTURE, *REDUCTIONS, *LOSSES, *INPUTS, *NOISE, *CELLS,
+    *LINEAR, *SPATIAL,
 ]  # fmt: skip
 
 

@@ -99,6 +99,11 @@ PRIMITIVES: list[Case] = [
         tolerance=2e-5,
     ),
     Case(
+        "vanilla_lstm_gates-noisy",
+        lambda i, x, h: w.vanilla_lstm_gates(x, h, *_gate_parameters(i), weightnoise_std=i.turn(1, 2) / 4),
+        ((2,), (3,)),
+    ),
+    Case(
         "vanilla_lstm_gates_concat",
         lambda i, x, y, h: w.vanilla_lstm_gates_concat([x, y], h, *_gate_parameters(i)),
         ((1,), (1,), (3,)),

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from .errors import LossError
+
 Batch = TypeVar("Batch", contravariant=True)
 
 
@@ -140,11 +142,15 @@ def fit(
     time_limit: seconds of training after which the epoch is cut short, evaluated, and the last
 
     Ctrl-C ends the loop between two updates or within one; what `on_best` has kept stays, and
-    `Fit.interrupted` is set. Raises FloatingPointError when a loss is not finite, before it can reach the
+    `Fit.interrupted` is set. Raises `LossError`, a FloatingPointError, when a loss is not finite, before it can reach the
     parameters, and ValueError when there is no epoch or no batch.
     """
     if epochs < 1:
         raise ValueError(f"fit() needs at least one epoch, not {epochs}")
+    if progress is not None and not hasattr(progress, "start"):
+        raise TypeError(
+            f"fit() tells its progress to an object with start, step and end, got {type(progress).__name__}"
+        )
     shown = progress if progress is not None else Silence()
     done: list[Epoch] = []
     best = -math.inf
@@ -191,9 +197,7 @@ def _epoch(
         loss = model_loss(batch)
         value = float(loss.value())
         if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss of batch {place} in epoch {number} is {value}; the parameters are as before it"
-            )
+            raise LossError(f"the loss of batch {place} in epoch {number} is {value}; the parameters are as before it")
         loss.backward()
         trainer.update()
         count = size(batch)

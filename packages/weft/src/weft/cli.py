@@ -15,12 +15,16 @@ from pathlib import Path
 from weft_core.errors import BackendError
 
 DEMO_SECONDS = 90.0
+EXIT_MALFORMED = 1
 EXIT_BAD_DATA = 2
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0: all went well, 2: wrong usage or bad data (one line on stderr), 130: Ctrl-C."""
+    """Run a command; 0: all went well, 2: wrong usage or bad data (one line on stderr), 130: Ctrl-C.
+
+    1: a file that should be converted is damaged.
+    """
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -73,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     tag.add_argument("file", type=Path, metavar="FILE", help="CoNLL-U, one word a line, or Python source (.py)")
     _add_engine(tag)
     tag.set_defaults(command=_tag)
+
+    convert = commands.add_parser("convert", help="turn a model file into another format, DyNet's or safetensors")
+    convert.add_argument("old", metavar="OLD", help="text model, safetensors file, or base name of .data and .meta")
+    convert.add_argument("new", metavar="NEW", help="with the ending .safetensors such a file, else a text model")
+    convert.add_argument(
+        "--pair", action="store_true", help="NEW is a base name: write NEW.data and NEW.meta for DyNet"
+    )
+    convert.set_defaults(command=_convert)
 
     info = commands.add_parser("info", help="versions, backends and threads of this installation")
     info.set_defaults(command=_info)
@@ -182,6 +194,19 @@ def _tag(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(encoding="utf-8")
     for sentence, tags in zip(sentences, tag_all(load_tagger(options.model), sentences), strict=True):
         print("\n".join(f"{word}\t{tag}" for word, tag in zip(sentence.words, tags, strict=True)), end="\n\n")
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from weft_core.files import ParameterFileError
+
+    from .convert import convert
+
+    try:
+        print(convert(options.old, options.new, pair=options.pair))
+    except ParameterFileError as error:
+        print(f"weft: {error}", file=sys.stderr)
+        return EXIT_MALFORMED
     return 0
 
 

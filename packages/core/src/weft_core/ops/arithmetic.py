@@ -11,7 +11,7 @@ from ..expression import Expression
 from ..graph import current
 from ..operation import Pairs, check_expressions, mixed_graphs, operations
 from ..parameters import ParameterExpression
-from .products import affine_products, multiply
+from .products import affine_products, as_vector, multiply
 
 add = elementwise("add", "a + b", da="dy", db="dy")
 subtract = elementwise("subtract", "a - b", da="dy", db="-dy")
@@ -41,7 +41,8 @@ def pow(x: Expression, y: Expression | float) -> Expression:
     if isinstance(y, Expression):
         if y.shape.size != 1:
             raise ShapeError(f"pow: the exponent must have one element per example, got shape {y.shape}")
-        return power(x, y)
+        # The result has the dims of x, however many axes of size 1 the exponent has.
+        return power(x, y if len(y.shape.dims) < 2 else as_vector(y))
     return power_number(x, _number(y))
 
 
@@ -51,6 +52,11 @@ def colwise_add(x: Expression, y: Expression) -> Expression:
     if len(x.shape.dims) != 2 or not y.shape.is_vector or y.shape.rows != x.shape.rows:
         raise ShapeError(f"colwise_add: needs a matrix and a column of as many rows, got {x.shape} and {y.shape}")
     return add(x, y)
+
+
+def addmv(M: Expression, v: Expression) -> Expression:
+    """The vector v added to every column of the matrix M: the name of `colwise_add` in the C++ interface of DyNet."""
+    return colwise_add(M, v)
 
 
 def _number(value: Any) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from ..errors import ShapeError
 from ..shape import Shape, shape_of
 
@@ -10,6 +12,14 @@ def check_axis(name: str, x: Shape, axis: int) -> None:
     """Raise `ShapeError` unless x has this axis."""
     if not 0 <= axis < len(x.dims):
         raise ShapeError(f"{name}: axis {axis} of {x}; its axes are 0 to {len(x.dims) - 1}")
+
+
+def axis_number(name: str, axis: object) -> int:
+    """The axis as an int; raises TypeError for what is no whole number."""
+    try:
+        return operator.index(axis)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: an axis is a whole number, got {type(axis).__name__}") from None
 
 
 def stride(x: Shape, axis: int) -> int:

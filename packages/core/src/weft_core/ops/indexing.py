@@ -14,6 +14,7 @@ from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, shape_of
 from ..signature import Signature
 from .selection import pick, pick_batch_elems, pick_range, select
+from .structure import reshape
 
 
 class StridedSelect(Operation):
@@ -89,11 +90,13 @@ def select_ranges(x: Expression, ranges: Sequence[range]) -> Expression:
 def part(x: Expression, key: Any) -> Expression:
     """`x[i]` picks on the first axis, `x[a:b:c]` takes a range of it; a tuple has one entry per axis.
 
-    The entry after the last axis is for the batch. Integers pick, and their axis disappears; slices keep it.
-    Negative numbers count from the end.
+    The entry after the last axis is for the batch. Integers pick, and their axis disappears; slices keep it; `None` is
+    a new axis of size 1; `...` stands for all axes that are not named. Negative numbers count from the end.
     Raises `IndexValueError` outside of an axis, `ShapeError` for an empty range, TypeError for any other key.
     """
     entries = key if isinstance(key, tuple) else (key,)
+    if any(entry is None or entry is Ellipsis for entry in entries):
+        return _spread(x, entries)
     sizes = (*x.shape.dims, x.shape.batch)
     if len(entries) > len(sizes):
         raise IndexValueError(
@@ -118,6 +121,31 @@ def part(x: Expression, key: Any) -> Expression:
         examples = range(len(examples))
     ranges = [r for r in chosen if isinstance(r, range)]
     return select_ranges(x, (*(ranges or [range(1)]), examples))
+
+
+def _spread(x: Expression, entries: tuple[Any, ...]) -> Expression:
+    """`part` with new axes and dots: the key without them, then the axes in their places."""
+    named = sum(entry is not None and entry is not Ellipsis for entry in entries)
+    if sum(entry is Ellipsis for entry in entries) > 1:
+        raise TypeError("an index takes `...` once; name the other axes with `:`")
+    rest = (slice(None),) * max(0, len(x.shape.dims) - named)
+    full: list[Any] = []
+    for entry in entries:
+        full += rest if entry is Ellipsis else [entry]
+    if Ellipsis not in entries:
+        full += rest
+    chosen = part(x, tuple(entry for entry in full if entry is not None))
+    kept = iter(chosen.shape.dims)
+    dims, axis = [], 0
+    for entry in full:
+        if entry is None:
+            dims.append(1)
+            continue
+        # The entry after the last axis is the batch's.
+        if isinstance(entry, slice) and axis < len(x.shape.dims):
+            dims.append(next(kept))
+        axis += 1
+    return reshape(chosen, dims or [1]) if tuple(dims) != chosen.shape.dims else chosen
 
 
 def _positions(entry: Any, size: int, shape: Shape) -> int | range:

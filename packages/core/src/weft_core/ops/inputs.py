@@ -8,6 +8,7 @@ from operator import index as as_index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import IndexValueError, ShapeError
 from ..expression import Expression
@@ -122,7 +123,7 @@ class LookupExpression(Expression):
 
     def set(self, index: int | Sequence[int]) -> None:
         """Look up another row (or as many other rows as before)."""
-        ids: list[Any] = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)
+        ids = listed(index)
         if len(ids) != self.shape.batch:
             raise ShapeError(f"set() of a look-up of {self.shape.batch} rows needs as many row ids, got {len(ids)}")
         graph = self._graph()
@@ -135,8 +136,8 @@ class LookupExpression(Expression):
 
 def flat_numbers(value: Any) -> array[float]:
     """Numbers in memory order as float32."""
-    if isinstance(value, (int, float)):
-        return array("f", (value,))
+    if isinstance(value, (int, float, np.number, np.bool_)):
+        return array("f", (float(value),))
     if isinstance(value, np.ndarray):
         return array("f", value.ravel(order="F").astype(np.float32).tobytes())
     return array("f", value)
@@ -176,8 +177,13 @@ def vecInput(dim: int, device: str = "") -> InputExpression:
     return record_input(current(), shape, bytes(4 * shape.total))
 
 
-def inputVector(v: Sequence[float], device: str = "") -> InputExpression:
-    """A vector from a list of numbers; `.set(list)` changes it."""
+def inputVector(v: Sequence[float] | NDArray[Any], device: str = "") -> InputExpression:
+    """A vector from a list of numbers or a flat array; `.set(list)` changes it.
+
+    Raises `ShapeError` for an empty list, and for an array of more than one axis.
+    """
+    if isinstance(v, np.ndarray) and v.ndim != 1:
+        raise ShapeError(f"inputVector takes a flat list or array, got an array of shape {v.shape}; use inputTensor")
     numbers = flat_numbers(v)
     return record_input(current(), shape_of((len(numbers),)), numbers)
 
@@ -237,7 +243,7 @@ _vectors: dict[tuple[int, ...], tuple[int, Shape]] = {}
 
 
 def inputTensorTranspose(
-    val: Sequence[float], dim: int | Sequence[int] | None = None, batch_size: int = 1, device: str = ""
+    val: Sequence[float] | NDArray[Any], dim: int | Sequence[int] | None = None, batch_size: int = 1, device: str = ""
 ) -> InputExpression:
     """Flat numbers, already column-major, as an expression of dims `dim` (default: one vector)."""
     numbers = flat_numbers(val)
@@ -263,11 +269,16 @@ def ones(dim: int | Sequence[int], batch_size: int = 1) -> InputExpression:
 
 def one_hot(d: int, idx: Any, device: str = "") -> InputExpression:
     """The vector `{d}` with 1 at `idx`; a list of indices gives a batch of them."""
-    single = isinstance(idx, int) or hasattr(idx, "__index__")
-    ids: list[Any] = [idx] if single else list(idx)
+    ids = listed(idx)
     values = np.zeros((len(ids), d), np.float32)
     values[range(len(ids)), check_indices("one_hot", ids, d)] = 1
     return record_input(current(), shape_of((d,), len(ids)), values.tobytes())
+
+
+def listed(index: Any) -> list[Any]:
+    """One index, or several, as a list."""
+    several = isinstance(index, np.ndarray) and index.ndim > 0
+    return list(index) if several or not hasattr(index, "__index__") else [index]
 
 
 def check_indices(name: str, ids: Sequence[Any], size: int) -> list[int]:
@@ -340,13 +351,30 @@ def lookup_each(p: LookupParameters, indices: Iterable[int], update: bool = True
 
 
 def lookup_batch(p: LookupParameters, indices: Iterable[int], update: bool = True) -> LookupExpression:
-    """Rows of a look-up table as a batch, one example per index."""
-    ids = check_rows(list(indices), p.rows)
-    sid, shape = lookup_operation.of_table(p.shape if update else p.constant_shape, p.row_dims, len(ids))
+    """Rows of a look-up table as a batch, one example per index; `update=False` gives a constant.
+
+    Raises `IndexValueError` for a row that the table does not have, `ShapeError` for no row.
+    """
+    try:
+        table, row_dims, rows = p.shape if update else p.constant_shape, p.row_dims, p.rows
+    except AttributeError:
+        raise TypeError(f"lookup_batch takes LookupParameters, got {type(p).__name__}") from None
+    ids = check_rows(list(indices), rows)
+    sid, shape = lookup_operation.of_table(table, row_dims, len(ids))
     graph = current()
     code = graph.code
     expression = LookupExpression(graph, len(code), shape)
-    expression.rows = p.rows
+    expression.rows = rows
     code.append(sid)
     code.extend(ids)
     return expression
+
+
+def const_lookup(p: LookupParameters, index: int | Iterable[int]) -> LookupExpression:
+    """Row `index` of a look-up table as a constant: it gets no gradient. A list of indices gives a batch.
+
+    `lookup(p, index, update=False)`, and `lookup_batch` for a list. Raises as these do.
+    """
+    if isinstance(index, Iterable):
+        return lookup_batch(p, index, update=False)
+    return lookup(p, index, update=False)

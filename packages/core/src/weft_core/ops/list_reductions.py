@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation, list_function
+from ..operation import Array, Attribute, Call, Operation, check_expressions, check_list, list_function
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 from .arithmetic import scale
@@ -99,7 +99,13 @@ def esum(xs: Sequence[Expression]) -> Expression:
 
     Raises ValueError for an empty list, `ShapeError` where dims differ.
     """
-    return _esum(xs) if len(xs) != 1 else xs[0]
+    if xs.__class__ is not list:
+        check_list("esum", xs)
+    if len(xs) != 1:
+        return _esum(xs)
+    only = xs[0]
+    check_expressions("esum", (only,))
+    return only
 
 
 def average(xs: Sequence[Expression]) -> Expression:
@@ -107,6 +113,7 @@ def average(xs: Sequence[Expression]) -> Expression:
 
     Raises ValueError for an empty list, `ShapeError` where dims differ.
     """
+    check_list("average", xs)
     return scale(esum(xs), 1 / len(xs))
 
 

@@ -146,6 +146,7 @@ def hinge_dim(x: Expression, v: Sequence[int], d: int = 0, m: float = 1.0) -> Ex
 
     Raises as `hinge` does, and `ShapeError` unless x is a matrix with one class per column or row.
     """
+    check_expressions("hinge_dim", (x,))
     if len(x.shape.dims) != 2 or d not in (0, 1):
         raise ShapeError(f"hinge_dim takes a matrix and d=0 or d=1, got {x.shape} and d={d}")
     columns = transpose(x) if d else x
@@ -257,6 +258,7 @@ def pairwise_rank_loss(x: Expression, y: Expression, m: float = 1.0) -> Expressi
 
     Raises `ShapeError` unless dims are equal and have one row.
     """
+    check_expressions("pairwise_rank_loss", (x, y))
     if x.shape.dims != y.shape.dims or x.shape.rows != 1:
         raise ShapeError(f"pairwise_rank_loss takes two rows {{1,n}} of one size, got {x.shape} and {y.shape}")
     return _ranking(x, y, m)
@@ -267,6 +269,7 @@ def poisson_loss(log_lambda: Expression, x: int) -> Expression:
 
     Raises `ShapeError` unless `log_lambda` has one element per example.
     """
+    check_expressions("poisson_loss", (log_lambda,))
     if log_lambda.shape.size != 1:
         raise ShapeError(f"poisson_loss takes one number per example as log_lambda, got {log_lambda.shape}")
     return _poisson(log_lambda, float(x))

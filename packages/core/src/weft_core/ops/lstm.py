@@ -13,6 +13,7 @@ from ..operation import Array, Attribute, Call, Operation, binary_function, unar
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 from .arithmetic import cmult
+from .noise import noise
 from .products import affine_transform
 from .structure import concatenate
 
@@ -90,19 +91,30 @@ _memory = binary_function(LSTMMemory())
 _output = binary_function(LSTMOutput())
 
 
-def vanilla_lstm_gates(x_t: Expression, h_tm1: Expression, Wx: Expression, Wh: Expression, b: Expression) -> Expression:
+def vanilla_lstm_gates(
+    x_t: Expression, h_tm1: Expression, Wx: Expression, Wh: Expression, b: Expression, weightnoise_std: float = 0.0
+) -> Expression:
     """The activated gates `{4H}` of `a = Wx x + Wh h + b`: logistic of i, f (plus 1) and o, tanh of g.
 
-    Raises `ShapeError` unless rows and columns fit, and a has 4H rows.
+    With `weightnoise_std` above 0, normal numbers of this standard deviation are added to Wx, Wh and b, new ones in
+    every call (Graves 2011). Raises `ShapeError` unless rows and columns fit, and a has 4H rows; ValueError for a
+    negative deviation.
     """
+    if weightnoise_std != 0:
+        Wx, Wh, b = (noise(w, weightnoise_std) for w in (Wx, Wh, b))
     return _gates(affine_transform([b, Wx, x_t, Wh, h_tm1]))
 
 
 def vanilla_lstm_gates_concat(
-    x_t: Sequence[Expression], h_tm1: Expression, Wx: Expression, Wh: Expression, b: Expression
+    x_t: Sequence[Expression],
+    h_tm1: Expression,
+    Wx: Expression,
+    Wh: Expression,
+    b: Expression,
+    weightnoise_std: float = 0.0,
 ) -> Expression:
     """`vanilla_lstm_gates` of the concatenation of several inputs."""
-    return vanilla_lstm_gates(concatenate(list(x_t)), h_tm1, Wx, Wh, b)
+    return vanilla_lstm_gates(concatenate(list(x_t)), h_tm1, Wx, Wh, b, weightnoise_std)
 
 
 def vanilla_lstm_gates_dropout(
@@ -113,9 +125,11 @@ def vanilla_lstm_gates_dropout(
     b: Expression,
     dropout_mask_x: Expression,
     dropout_mask_h: Expression,
+    weightnoise_std: float = 0.0,
 ) -> Expression:
     """`vanilla_lstm_gates` of `x mask_x` and `h mask_h`."""
-    return vanilla_lstm_gates(cmult(x_t, dropout_mask_x), cmult(h_tm1, dropout_mask_h), Wx, Wh, b)
+    x, h = cmult(x_t, dropout_mask_x), cmult(h_tm1, dropout_mask_h)
+    return vanilla_lstm_gates(x, h, Wx, Wh, b, weightnoise_std)
 
 
 def vanilla_lstm_gates_dropout_concat(
@@ -126,9 +140,11 @@ def vanilla_lstm_gates_dropout_concat(
     b: Expression,
     dropout_mask_x: Expression,
     dropout_mask_h: Expression,
+    weightnoise_std: float = 0.0,
 ) -> Expression:
     """`vanilla_lstm_gates_dropout` of the concatenation of several inputs."""
-    return vanilla_lstm_gates_dropout(concatenate(list(x_t)), h_tm1, Wx, Wh, b, dropout_mask_x, dropout_mask_h)
+    x = concatenate(list(x_t))
+    return vanilla_lstm_gates_dropout(x, h_tm1, Wx, Wh, b, dropout_mask_x, dropout_mask_h, weightnoise_std)
 
 
 def vanilla_lstm_c(c_tm1: Expression, gates_t: Expression) -> Expression:

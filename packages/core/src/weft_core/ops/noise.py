@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ..expression import Expression
 from ..graph import current
-from ..operation import Array, Attribute, Call, Operation
+from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..philox import normal, uniform
 from ..shape import Shape, as_dims, shape_of
 from ..signature import Signature
+from .arithmetic import scale
 from .attributes import number
 from .axes import check_axis
 
@@ -165,6 +166,7 @@ def dropout_dim(x: Expression, d: int, p: float) -> Expression:
 
     Raises `ShapeError` for an axis that x does not have, ValueError for p outside of [0, 1).
     """
+    check_expressions("dropout_dim", (x,))
     check_axis("dropout_dim", x.shape, d)
     dims = x.shape.dims
     return _share("dropout_dim", x, p, (*dims[:d], 1, *dims[d + 1 :]), x.shape.batch)
@@ -172,16 +174,24 @@ def dropout_dim(x: Expression, d: int, p: float) -> Expression:
 
 def dropout_batch(x: Expression, p: float) -> Expression:
     """Dropout with one decision per example of a batch. Raises ValueError for p outside of [0, 1)."""
+    check_expressions("dropout_batch", (x,))
     return _share("dropout_batch", x, p, (1,) * len(x.shape.dims), x.shape.batch)
 
 
 def block_dropout(x: Expression, p: float) -> Expression:
-    """Dropout with one decision for the whole value and batch. Raises ValueError for p outside of [0, 1)."""
+    """Dropout with one decision for the whole value and batch; p=1 gives zeros.
+
+    Raises ValueError for p outside of [0, 1].
+    """
+    check_expressions("block_dropout", (x,))
+    if p == 1:
+        return scale(x, 0.0)
     return _share("block_dropout", x, p, (1,) * len(x.shape.dims), 1)
 
 
 def noise(x: Expression, stddev: float) -> Expression:
     """`x + e`, e normal with mean 0 and this standard deviation. Raises ValueError for a negative one."""
+    check_expressions("noise", (x,))
     if stddev < 0:
         raise ValueError(f"noise: the standard deviation must not be negative, got {stddev}")
     graph = x.graph or current()

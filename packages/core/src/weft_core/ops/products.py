@@ -139,6 +139,7 @@ def _affine_first(exprs: Sequence[Expression], key: tuple[Shape, ...]) -> Expres
     """The first use of these shapes, or a form with computed matrices, which is composed of products and sums."""
     from .arithmetic import add
 
+    check_expressions("affine_transform", exprs)
     if len(exprs) % 2 == 0:
         raise ValueError(
             f"affine_transform takes a bias and pairs of matrix and operand: an odd number, got {len(exprs)}"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation, unary_function
+from ..operation import Array, Attribute, Call, Operation, check_expressions, unary_function
 from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
 from .activations import sqrt, square
@@ -178,6 +178,7 @@ def sum_dim(x: Expression, d: Sequence[int], b: bool = False, n: int = 0) -> Exp
 
     Raises `ShapeError` for an axis that x does not have, or one named twice, or nothing to sum over.
     """
+    check_expressions("sum_dim", (x,))
     axes = tuple(sorted(int(axis) for axis in d))
     if len(set(axes)) != len(axes) or not (axes or b):
         raise ShapeError(f"sum over the axes {list(d)} of {x.shape}: name each axis once, or set b=True for the batch")
@@ -191,6 +192,7 @@ def cumsum(x: Expression, d: int = 0) -> Expression:
 
     Raises `ShapeError` for a negative axis.
     """
+    check_expressions("cumsum", (x,))
     if d >= len(x.shape.dims):
         return x
     return _cumsum.record((x,), (int(d),))

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from ..errors import ShapeError
 from ..expression import Expression
 from ..graph import current
-from ..operation import Array, Attribute, Call, Operation
+from ..operation import Array, Attribute, Call, Operation, check_expressions
 from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
 from ..symbol import as_index
 from .attributes import integer
-from .axes import check_axis, is_slowest, resized, stride
-from .inputs import check_indices
+from .axes import axis_number, check_axis, is_slowest, resized, stride
+from .inputs import check_indices, listed
 from .structure import memory_flags
 
 
@@ -142,7 +142,7 @@ class PickExpression(Expression):
 
         Raises `IndexValueError` outside of the axis, `ShapeError` for another number of positions.
         """
-        chosen = [index] if isinstance(index, int) or hasattr(index, "__index__") else list(index)
+        chosen = listed(index)
         if len(chosen) != self.indices:
             raise ShapeError(
                 f"set_index() of a pick of {self.indices} positions got {len(chosen)}; give as many as before"
@@ -165,6 +165,8 @@ def pick(e: Expression, index: int = 0, dim: int = 0) -> PickExpression:
     try:
         sid, shape, size = _picks[e.shape, dim]
     except (KeyError, AttributeError):
+        check_expressions("pick", (e,))
+        dim = axis_number("pick", dim)
         sid, shape, _ = _pick.signature((e,), (dim, 1))
         size = e.shape.dims[dim]
         _picks[e.shape, dim] = sid, shape, size
@@ -246,7 +248,9 @@ def check_range(x: Expression, s: int, e: int, d: int) -> None:
         raise ShapeError(f"pick_range: {s} to {e} is no range of axis {d} of {x.shape}; it needs 0 <= s < e <= {size}")
 
 
-pickrange = pick_range
+def pickrange(x: Expression, s: int, e: int) -> Expression:
+    """Positions `s` to `e - 1` of the first axis: an old name of `pick_range` without an axis. Raises as it does."""
+    return pick_range(x, s, e)
 
 
 def pick_batch_elem(x: Expression, v: int) -> Expression:
@@ -292,6 +296,7 @@ def select_cols(x: Expression, cs: Iterable[int]) -> Expression:
 
     Raises `ShapeError` unless x is a matrix, `IndexValueError` for a column that x does not have.
     """
+    check_expressions("select_cols", (x,))
     if len(x.shape.dims) != 2:
         raise ShapeError(f"select_cols takes a matrix, got {x.shape}")
     return select(x, cs, 1)

@@ -122,15 +122,15 @@ class ConstrainedSoftmax(Operation):
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         x, bound = operands
         check_vector(self.name, x)
-        if bound.dims != x.dims:
-            raise ShapeError(f"constrained_softmax: the bounds {bound} must have the dims of the scores {x}")
+        if not bound.is_vector or bound.rows != x.rows:
+            raise ShapeError(f"constrained_softmax: the bounds {bound} must be a vector as long as the scores {x}")
         return Signature(self, operands, attributes, (shape_of(x.dims, common_batch(self.name, operands)),))
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
-        return (self._solve(*operands)[0],)
+        return (self._solve(*map(as_columns, operands))[0].reshape((*operands[0].shape[:-1], -1)),)
 
     def _solve(self, x: Array, bound: Array) -> tuple[Array, Array]:
-        """Probabilities, and which of them are at their bound."""
+        """Probabilities of columns, and which of them are at their bound."""
         weights = np.exp(x - x.max(axis=0))
         bounded = np.zeros(np.broadcast_shapes(x.shape, bound.shape), bool)
         while True:
@@ -144,11 +144,17 @@ class ConstrainedSoftmax(Operation):
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array
     ) -> tuple[Array | None, ...]:
-        dy = gradients[0]
-        y, bounded = self._solve(*operands)
+        dy = as_columns(gradients[0])
+        y, bounded = self._solve(*map(as_columns, operands))
         free = np.where(bounded, 0, y)
         mean = (free * dy).sum(axis=0) / free.sum(axis=0)
-        return free * (dy - mean), np.where(bounded, dy - mean, 0)
+        dx, dbound = free * (dy - mean), np.where(bounded, dy - mean, 0)
+        return dx.reshape((*operands[0].shape[:-1], -1)), dbound.reshape((*operands[1].shape[:-1], -1))
+
+
+def as_columns(x: Array) -> Array:
+    """The elements of each example as one column, `(n, N)`."""
+    return x.reshape((-1, x.shape[-1]))
 
 
 def check_vector(name: str, x: Shape) -> None:

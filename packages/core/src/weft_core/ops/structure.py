@@ -82,8 +82,9 @@ class Concatenate(Operation):
 
     def infer(self, operands: tuple[Shape, ...], attributes: tuple[Attribute, ...]) -> Signature:
         axis = integer(attributes[0])
-        ndim = max(axis + 1, *(len(x.dims) for x in operands))
-        others = {tuple(x.dim(k) for k in range(ndim) if k != axis) for x in operands}
+        distinct = set(operands)
+        ndim = max(axis + 1, *(len(x.dims) for x in distinct))
+        others = {tuple(x.dim(k) for k in range(ndim) if k != axis) for x in distinct}
         if len(others) > 1:
             raise ShapeError(
                 f"concatenate: operands {' and '.join(map(repr, operands))} "

@@ -82,6 +82,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def parity(session: nox.Session) -> None:
+    """Run DyNet 2.1.2 and Weft side by side over all cases; `nox -s parity -- --record` also records DyNet's results.
+
+    DyNet needs a CPython 3.8, which is looked for, or an interpreter that has DyNet: `--dynet PYTHON`. Without one
+    nothing is compared, and the session says so. Options: tests/parity/side_by_side.py.
+    """
+    install_packages(session)
+    session.run("python", "tests/parity/side_by_side.py", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Make the wheels, install them in a clean environment outside the tree, and run a program there."""
     shutil.rmtree("dist", ignore_errors=True)

@@ -42,6 +42,11 @@ class HierarchicalSoftmaxBuilder(FactoredSoftmaxBuilder):
         if isinstance(cluster_file, (str, os.PathLike)):
             places = read_places(cluster_file, words, path_line, FORM)
         else:
+            if not isinstance(cluster_file, Mapping):
+                raise TypeError(
+                    f"{self.whoami()} takes the name of a file, or a dict of the path to each word, "
+                    f"got {type(cluster_file).__name__}"
+                )
             places = given_places(((tuple(path), word) for word, path in cluster_file.items()), words)
         super().__init__(input_dim, places, len(words), pc, bias)
 

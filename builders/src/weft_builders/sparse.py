@@ -43,6 +43,11 @@ class SparseLSTMBuilder(VanillaLSTMBuilder):
         wx, wh, _, mask_x, mask_h, *_ = parameters
         return cmult(wx, mask_x), cmult(wh, mask_h)
 
+    def get_parameter_expressions(self) -> list[list[Expression]]:
+        """Of every layer the weights as they are used, `Wx mask_x` and `Wh mask_h`, then the other parameters."""
+        layers = [self.parameters_of_layer(k, True) for k in range(self.layers)]
+        return [[*self.computed_weights(layer), layer[2], *layer[5:]] for layer in layers]
+
     def set_sparsity(self, fraction: float) -> None:
         """Switch off this fraction of the weights of all Wx and Wh: those of least magnitude; all others on.
 

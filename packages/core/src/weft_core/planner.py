@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from . import layout, ordering
 from . import plan as p
 from .backend import Group
 from .errors import StaleExpression
-from .signature import ENTRY_FIELDS, signatures
+from .signature import COLUMNS, signatures
 
 if TYPE_CHECKING:
     from .graph import ComputationGraph
@@ -30,6 +31,38 @@ class Plan:
     lists: list[int]
 
 
+class Sparse(dict[int, int]):
+    """An array that is `fill` wherever nothing else was written."""
+
+    def __init__(self, fill: int) -> None:
+        super().__init__()
+        self.fill = fill
+
+    def __missing__(self, place: int) -> int:
+        return self.fill
+
+
+class SignatureLists:
+    """The table of all signatures as lists, which interpreted loops read quicker; all planners share it."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.entries: list[int] = []
+        self._lock = threading.Lock()
+
+    def update(self) -> None:
+        """Take over the signatures that were made since the last time."""
+        known = len(self.rows) // COLUMNS
+        if known == len(signatures):
+            return
+        with self._lock, signatures.lock:
+            self.rows += signatures.rows[len(self.rows) : len(signatures) * COLUMNS].tolist()
+            self.entries += signatures.entries[len(self.entries) : signatures.used].tolist()
+
+
+table = SignatureLists()
+
+
 class Planner:
     """Interpreted planning over Python lists, for backends without a compiled planner."""
 
@@ -43,8 +76,7 @@ class Planner:
         self.slot = [-1]
         self.mark = [0]
         self.waiting = [0]
-        # The signature table as lists, and how many signatures they know.
-        self.known, self.rows, self.entries = 0, [0], [0]
+        self.rows, self.entries = table.rows, table.entries
 
     def _walk(self) -> None:
         code = self.graph.code
@@ -53,12 +85,7 @@ class Planner:
             (self.offset, p.PENDING), (self.gradient_offset, 0), (self.slot, -1), (self.mark, 0), (self.waiting, 0),
         ):  # fmt: skip
             column.extend([fill] * grown)
-        if len(signatures) != self.known:
-            self.known, self.rows, self.entries = (
-                len(signatures),
-                signatures.rows.tolist(),
-                signatures.entries.tolist(),
-            )
+        table.update()
         p.walk(code, len(code), self.rows, self.state, self.offset, self.mark, self.waiting)
 
     def forward(self, targets: Sequence[int]) -> Plan:
@@ -107,12 +134,13 @@ class Planner:
         nodes = self._select(targets, assign)
         count, kinds = state[p.NODES], len(signatures)
         p.renumber(state, self.slot, len(code))
-        views = len(entries) // ENTRY_FIELDS
-        noted, blocks = [0] * views, [0] * views
-        node_type, type_signature, type_count = [0] * count, [0] * kinds, [0] * kinds
-        producers = [0] * (min(kinds, p.MAX_TYPES) * p.WORDS)
+        # Numbered by signature, and by view of a signature: a process may have many, a plan has few.
+        type_of, noted, blocks = Sparse(-1), Sparse(0), Sparse(0)
+        most = min(kinds, count)
+        node_type, type_signature, type_count = [0] * count, [0] * most, [0] * most
+        producers = [0] * (min(most, p.MAX_TYPES) * p.WORDS)
         p.classify(
-            code, rows, state, nodes, self.slot, [-1] * kinds, node_type, type_signature, type_count, producers, noted,
+            code, rows, state, nodes, self.slot, type_of, node_type, type_signature, type_count, producers, noted,
             self.mark, full,
         )  # fmt: skip
         p.measure(rows, state, type_signature, type_count, assign)

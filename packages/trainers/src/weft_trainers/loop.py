@@ -142,15 +142,13 @@ def fit(
     time_limit: seconds of training after which the epoch is cut short, evaluated, and the last
 
     Ctrl-C ends the loop between two updates or within one; what `on_best` has kept stays, and
-    `Fit.interrupted` is set. Raises `LossError`, a FloatingPointError, when a loss is not finite, before it can reach the
-    parameters, and ValueError when there is no epoch or no batch.
+    `Fit.interrupted` is set. Raises `LossError`, a FloatingPointError, when a loss is not finite, before it
+    can reach the parameters, and ValueError when there is no epoch or no batch.
     """
     if epochs < 1:
         raise ValueError(f"fit() needs at least one epoch, not {epochs}")
     if progress is not None and not hasattr(progress, "start"):
-        raise TypeError(
-            f"fit() tells its progress to an object with start, step and end, got {type(progress).__name__}"
-        )
+        raise TypeError(f"fit() tells its progress to an object with start(), got {type(progress).__name__}")
     shown = progress if progress is not None else Silence()
     done: list[Epoch] = []
     best = -math.inf

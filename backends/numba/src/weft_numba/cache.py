@@ -34,6 +34,8 @@ from numba.core.extending import _Intrinsic
 from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 
+from . import callees
+
 KERNEL_FASTMATH = frozenset({"contract", "nsz", "reassoc", "arcp"})
 """What kernels allow LLVM: reordered sums and fused products; NaN and infinities keep their meaning."""
 
@@ -180,6 +182,18 @@ def _closure_key(function: FunctionType) -> bytes:
     return dumps(tuple(parts)) if parts else b""
 
 
+def _reduced(compiled: Any) -> tuple[Any, ...]:
+    """What a file keeps of a compiled function: machine code, of a callee the code that callers link."""
+    if not compiled.library.is_callee:
+        return cast("tuple[Any, ...]", compiled._reduce())
+    fndesc = compiled.fndesc
+    fndesc.typemap = fndesc.calltypes = None
+    return (
+        compiled.library.serialize_using_bitcode(), fndesc, compiled.environment, compiled.signature,
+        compiled.objectmode, compiled.lifted, str(compiled.type_annotation), compiled.reload_init, (),
+    )  # fmt: skip
+
+
 class KernelCache(_Cache):
     """Keeps each compiled form of one function in one file: digest, then header and machine code."""
 
@@ -211,7 +225,8 @@ class KernelCache(_Cache):
         # The processor is part of the name: a home folder may be shared by different machines.
         key = repr((str(signature), codegen.magic_tuple())).encode() + _closure_key(self._function)
         tag = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
-        return self._folder / f"{self._stem}.{tag}.{hashlib.sha256(key).hexdigest()[:20]}.weft"
+        kind = ".callee" if callees.is_callee() else ""
+        return self._folder / f"{self._stem}.{tag}.{hashlib.sha256(key).hexdigest()[:20]}{kind}.weft"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         target_context.refresh()
@@ -237,7 +252,7 @@ class KernelCache(_Cache):
             )
             return
         # The inner pickle needs numba's types; a stale one must never be opened.
-        content = pickle.dumps((self._stamp, dumps(compiled._reduce())))
+        content = pickle.dumps((self._stamp, dumps(_reduced(compiled))))
         self._folder.mkdir(parents=True, exist_ok=True)
         _replace_file(self._path(signature, compiled.codegen), hashlib.sha256(content).digest() + content)
 
@@ -261,7 +276,8 @@ def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -
     options = {"nopython": True, "error_model": "numpy", "fastmath": set(KERNEL_FASTMATH), **options}
     compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
     compiled._cache = KernelCache(cast(FunctionType, function), options)
-    compiled.compile()
+    with callees.compiling(callee=False):
+        compiled.compile()
     return cast(CFunc, compiled)
 
 
@@ -270,7 +286,7 @@ def cached_njit(function: Callable[..., Any] | None = None, /, **options: Any) -
     if function is None:
         return functools.partial(cached_njit, **options)
     options = {"error_model": "numpy", **options}
-    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher: Any = callees.KernelDispatcher(function, targetoptions={"nopython": True, **options})
     dispatcher._cache = KernelCache(cast(FunctionType, function), options)
     return dispatcher
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from numba import carray  # type: ignore[attr-defined]
@@ -13,8 +14,8 @@ from weft_core.signature import COLUMNS, COMPOUND, INNER, SCATTERS
 from . import inner as i
 from . import registers as r
 from .cache import cached_njit
-from .planning import begin_plan, finish_plan, read_tape, set_target, type_column
-from .pointers import call_kernel, floats, indices, integers, zero_floats
+from .planning import begin, call_stage, finish, read_tape, set_target, type_column
+from .pointers import call_kernel, compile_kernel, floats, indices, integers, zero_floats
 
 
 @cached_njit
@@ -119,6 +120,18 @@ def bind_inner(regs: Any, records: Any, outer: int) -> None:
             records[source + p.V_EXTERNAL] = hoisted
 
 
+def bind_plan(regs_address: int, backward: int, _: int) -> None:
+    """`bind` as a C function, whose status is in R_STATUS."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    regs[r.R_STATUS] = bind(regs, backward != 0)
+
+
+@functools.cache
+def stages() -> dict[int, int]:
+    """By register, the addresses of what the entries of this file and of `planning.py` have in common."""
+    return {r.R_BEGIN: compile_kernel(begin), r.R_FINISH: compile_kernel(finish), r.R_BIND: compile_kernel(bind_plan)}
+
+
 @cached_njit
 def run_forward(regs_address: int, first: int) -> int:
     """Run the plan's steps from `first` on; REFERENCE when a step has no kernel (its number is in R_RESUME).
@@ -127,7 +140,7 @@ def run_forward(regs_address: int, first: int) -> int:
     """
     regs = carray(integers(regs_address), r.REGISTERS)
     if first == 0:
-        status = bind(regs, False)
+        status = call_stage(regs, r.R_BIND, False, False)
         if status != r.DONE:
             return status
     steps = indices(regs[r.R_STEPS])
@@ -163,7 +176,7 @@ def run_backward(regs_address: int, last: int, seed: int) -> int:
     regs = carray(integers(regs_address), r.REGISTERS)
     state = integers(regs[r.R_STATE])
     if last < 0:
-        status = bind(regs, True)
+        status = call_stage(regs, r.R_BIND, True, False)
         if status != r.DONE:
             return status
         zero_floats(regs[r.R_GRADIENTS] + 4 * ZERO_FLOATS, state[p.GRADIENT_CLEAR] - ZERO_FLOATS)
@@ -202,7 +215,7 @@ def forward(regs_address: int, tape: int, length: int, data: int, target: int) -
         set_target(regs, target)
     if not read_tape(regs, tape, length):
         return r.TOO_LARGE
-    status = begin_plan(regs, True, False)
+    status = call_stage(regs, r.R_BEGIN, True, False)
     if status != r.DONE:
         return status
     return finish_forward(regs_address)
@@ -212,7 +225,7 @@ def forward(regs_address: int, tape: int, length: int, data: int, target: int) -
 def finish_forward(regs_address: int) -> int:
     """What `forward` does when there is room for the plan."""
     regs = carray(integers(regs_address), r.REGISTERS)
-    status = finish_plan(regs, True)
+    status = call_stage(regs, r.R_FINISH, True, False)
     if status != r.DONE:
         return status
     state = integers(regs[r.R_STATE])

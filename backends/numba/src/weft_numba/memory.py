@@ -14,6 +14,7 @@ from weft_core.store import addresses, aligned_zeros
 
 from . import registers as r
 from .blas import blas_address
+from .driver import stages
 from .kernels import kernel_table
 from .tape import AS_INTEGER, GET_ITEM
 
@@ -55,6 +56,8 @@ class Memory:
         registers[r.R_SELF] = self.address
         registers[r.R_SGEMM] = blas_address("sgemm")
         registers[r.R_GET_ITEM], registers[r.R_AS_INTEGER] = GET_ITEM, AS_INTEGER
+        for register, address in stages().items():
+            registers[register] = address
         self.capacity = 0
         self.grow_positions(4096)
         self.grow_targets(16)

@@ -12,7 +12,7 @@ from weft_core.planner import ZERO_FLOATS
 
 from . import registers as r
 from .cache import cached_njit
-from .pointers import bytes_at, indices, integers
+from .pointers import bytes_at, call_kernel, indices, integers
 from .tape import read_list
 
 walk = cached_njit(p.walk)
@@ -134,22 +134,41 @@ def finish_plan(regs: Any, assign: bool) -> int:
     return r.DONE
 
 
+def begin(regs_address: int, assign: int, full: int) -> None:
+    """`begin_plan` as a C function, whose status is in R_STATUS."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    regs[r.R_STATUS] = begin_plan(regs, assign != 0, full != 0)
+
+
+def finish(regs_address: int, assign: int, _: int) -> None:
+    """`finish_plan` as a C function."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    regs[r.R_STATUS] = finish_plan(regs, assign != 0)
+
+
+@cached_njit
+def call_stage(regs: Any, stage: int, first: bool, second: bool) -> int:
+    """The status of `begin`, `finish` or `driver.bind_plan`: stages that several entries share are compiled once."""
+    call_kernel(regs[stage], regs[r.R_SELF], first, second)
+    return int(regs[r.R_STATUS])
+
+
 @cached_njit
 def plan_backward(regs_address: int, target: int, full: bool) -> int:
     """Begin the plan of a backward pass, and finish it where there is room."""
     regs = carray(integers(regs_address), r.REGISTERS)
     set_target(regs, target)
     integers(regs[r.R_STATE])[p.GRADIENT_TOP] = ZERO_FLOATS
-    status = begin_plan(regs, False, full)
+    status = call_stage(regs, r.R_BEGIN, False, full)
     if status != r.DONE:
         return status
-    return finish_plan(regs, False)
+    return call_stage(regs, r.R_FINISH, False, False)
 
 
 @cached_njit
 def finish_backward_plan(regs_address: int) -> int:
     """What `plan_backward` does when there is room for the plan."""
-    return finish_plan(carray(integers(regs_address), r.REGISTERS), False)
+    return call_stage(carray(integers(regs_address), r.REGISTERS), r.R_FINISH, False, False)
 
 
 @cached_njit

@@ -208,7 +208,12 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".weft-{secrets.token_hex(8)}.tmp")
     try:
-        with open(aside, "xb") as file:
+        opened = open(aside, "xb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        # The name of the file that was asked for, not of the one beside it.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

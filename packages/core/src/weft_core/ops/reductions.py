@@ -29,7 +29,8 @@ class SumElements(Operation):
 
     def forward(self, call: Call, *operands: Array) -> tuple[Array, ...]:
         x = operands[0]
-        return (x.reshape((-1, x.shape[-1])).sum(axis=0, keepdims=True),)
+        # In float64: NumPy adds along an outer axis one by one.
+        return (x.reshape((-1, x.shape[-1])).sum(axis=0, keepdims=True, dtype=np.float64).astype(x.dtype),)
 
     def backward(
         self, call: Call, gradients: tuple[Array, ...], results: tuple[Array, ...], *operands: Array

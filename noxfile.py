@@ -42,11 +42,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests, in a process for each core; arguments after `--` go to pytest and replace coverage and processes."""
+    """Run the tests, a process for each core; arguments after `--` go to pytest, and replace processes and coverage."""
     packages = ("pytest>=8", "pytest-cov>=6", "pytest-xdist>=3.6", "safetensors>=0.5", "hypothesis>=6.100")
     install_packages(session, *packages)
-    # A file's tests stay together: they share fixtures, and what was compiled for them.
-    processes = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    processes = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
     report = "--cov-report=term-missing:skip-covered"
     coverage = ["--cov=weft_core", report, f"--cov-fail-under={COVERAGE_FLOOR}"]
     session.run("python", "-m", "pytest", *(session.posargs or [*processes, *coverage]))

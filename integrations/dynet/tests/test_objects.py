@@ -100,7 +100,9 @@ def test_parameter_expressions_come_after_the_start(dy, name):
         builder.get_parameter_expressions()
     builder.initial_state()
     for expressions, parameters in zip(builder.get_parameter_expressions(), builder.get_parameters(), strict=True):
-        for e, p in zip(expressions, parameters, strict=True):
+        # The masks of a sparse builder are no parameters of their own here: they are in the weights.
+        assert len(expressions) == len(parameters) - 2 * (name == "SparseLSTMBuilder")
+        for e, p in zip(expressions, parameters, strict=False):
             assert e.npvalue().tolist() == p.as_array().tolist()
     dy.renew_cg()
     with pytest.raises(ValueError, match="after initial_state"):

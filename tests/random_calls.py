@@ -272,7 +272,16 @@ def no_call_goes_wrong(target: tuple[str, Callable[[World], Any]], seed: int) ->
     one_call(*target, seed)
 
 
+def limit_memory() -> None:
+    """Make a call that takes all memory raise MemoryError, which is no allowed class, where the system can."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+
 def main() -> None:
+    limit_memory()
     for seed, target in enumerate(TARGETS):
         one_call(*target, seed)
     no_call_goes_wrong()

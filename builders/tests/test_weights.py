@@ -70,8 +70,10 @@ def test_masks_are_parameters_in_the_order_of_dynet() -> None:
         assert not b.values.any() and (mask_x.values == 1).all() and (mask_h.values == 1).all()
         assert b.is_updated() and not mask_x.is_updated() and not mask_h.is_updated()
     assert builder.spec == (2, 3, 4, False, 1.0)
-    constant = [[e.shape.trainable for e in layer] for layer in builder.get_parameter_expressions()]
-    assert constant == [[True, True, True, False, False]] * 2
+    builder.set_sparsity(0.5)
+    for expressions, (wx, wh, b, mask_x, mask_h) in zip(builder.get_parameter_expressions(), listed, strict=True):
+        used = [wx.as_array() * mask_x.as_array(), wh.as_array() * mask_h.as_array(), b.as_array()]
+        assert [e.npvalue().tolist() for e in expressions] == [w.tolist() for w in used]
 
 
 def test_set_sparsity_switches_off_the_smallest_weights_of_all_layers() -> None:

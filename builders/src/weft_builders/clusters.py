@@ -11,11 +11,15 @@ from typing import Any, TypeAlias
 
 from weft_core.errors import WeftError
 
+from .arguments import whole_number
+
 PathLike: TypeAlias = str | os.PathLike[str]
 # The symbols from the root to the node that a word belongs to, and the number of the word; in order of appearance.
 Places: TypeAlias = list[tuple[tuple[Hashable, ...], int]]
 # A line of a file as symbols and word; None for a line of another form.
 Parse: TypeAlias = Callable[[str], tuple[tuple[str, ...], str] | None]
+
+MOST_WORDS = 1 << 24
 
 _BLANKS = re.compile("[ \t]+")
 
@@ -27,9 +31,13 @@ class ClusterError(WeftError, ValueError):
 def numbered(dic: Mapping[Any, int] | int) -> dict[Any, int]:
     """Words with their numbers; an int n stands for words that are the numbers 0 to n - 1 themselves.
 
-    Raises ValueError unless the numbers are exactly 0 to n - 1.
+    Raises ValueError unless the numbers are exactly 0 to n - 1, and for more words than can be meant.
     """
-    words = dict(dic) if isinstance(dic, Mapping) else {k: k for k in range(int(dic))}
+    if not isinstance(dic, Mapping):
+        dic = whole_number("a dictionary of numbers", "its size", dic)
+        if dic > MOST_WORDS:
+            raise ValueError(f"a dictionary of {dic} words has no place in memory; give at most {MOST_WORDS}")
+    words = dict(dic) if isinstance(dic, Mapping) else {k: k for k in range(dic)}
     if sorted(words.values()) != list(range(len(words))):
         raise ValueError(
             f"the {len(words)} words of the dictionary must have the numbers 0 to {len(words) - 1}, each once"

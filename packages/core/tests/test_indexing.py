@@ -38,3 +38,9 @@ def test_broadcasting_is_numpys_rule_counted_from_the_first_axis() -> None:
         w.inputVector([1, 2, 3, 4]) + w.inputTensor(np.zeros((3, 4)))
     row = w.inputVector([1, 2, 3, 4])[None] + w.inputTensor(np.zeros((3, 4)))
     assert row.npvalue().tolist() == [[1, 2, 3, 4]] * 3
+
+
+def test_division_by_the_number_zero_is_infinite_as_elsewhere() -> None:
+    x = w.inputVector([1.0, -1.0, 0.0])
+    assert np.array_equal((x / 0).value(), [np.inf, -np.inf, np.nan], equal_nan=True)
+    assert np.array_equal((x / -0.0).value(), [-np.inf, np.inf, np.nan], equal_nan=True)

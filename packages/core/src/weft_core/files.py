@@ -97,7 +97,7 @@ def load_parameters(path: PathLike, collection: ParameterCollection) -> dict[str
     collection is then as before.
     """
     parameters = named_parameters(collection)
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         header = read_header(file, path)
         check_match(path, header, parameters)
         arrays = dict(read_entries(file, path, header))
@@ -193,7 +193,7 @@ def load_arrays(path: PathLike) -> tuple[dict[str, NDArray[Any]], dict[str, str]
 
     Raises `ParameterFileError` for a damaged file, OSError for one that cannot be read.
     """
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         header = read_header(file, path)
         return dict(read_entries(file, path, header)), header.metadata
 

@@ -98,7 +98,7 @@ def write_to(file: BinaryIO, records: Iterable[Record]) -> None:
 
 def _copy(path: PathLike, file: BinaryIO) -> None:
     """The file so far, its last line with an end."""
-    with open(path, "rb") as former:
+    with open(os.fspath(path), "rb") as former:
         shutil.copyfileobj(former, file, COPIED_BYTES)
         if former.tell():
             former.seek(-1, os.SEEK_END)
@@ -131,7 +131,7 @@ def read_records(path: PathLike, wanted: Wanted = everything) -> list[Record]:
     Raises `TextFormatError`, a RuntimeError, for a file that is not whole, `MissingTextFile` where there is none.
     """
     try:
-        with open(path, "rb") as file:
+        with open(os.fspath(path), "rb") as file:
             return list(_records(path, file, wanted))
     except FileNotFoundError:
         raise MissingTextFile(f"Could not read model from {path}: there is no such file") from None

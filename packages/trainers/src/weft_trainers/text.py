@@ -15,6 +15,7 @@ A line of an array is `#Parameter# <size> v v ...`, or `#LookupParameter# ...`, 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -105,7 +106,7 @@ def _line(parameter: StoredParameter, values: Floats) -> str:
 
 def load(path: PathLike, trainer: Trainer) -> None:
     """Fill the trainer from the file, after all of it has been read and found right."""
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(os.fspath(path), encoding="utf-8", errors="replace") as file:
         _Reader(path, file.read().splitlines(), trainer).read()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -150,7 +151,7 @@ def _attach() -> None:
         "__rsub__": _reflected(subtract_from),
         "__mul__": _multiply,
         "__rmul__": _reflected(scale),
-        "__truediv__": _operator("cdiv", lambda x, c: scale(x, 1.0 / c)),
+        "__truediv__": _operator("cdiv", lambda x, c: scale(x, 1.0 / c if c else math.copysign(math.inf, c))),
         "__rtruediv__": _reflected(divide_number),
         "__pow__": _power,
         "__neg__": negate,

@@ -66,7 +66,7 @@ def bind(regs: Any, backward: bool) -> int:
                 records[position + p.V_GRADIENT_ROWS] = lists + 8 * records[position + p.V_GRADIENT_LIST]
             position += p.VIEW
         if records[record + p.T_FLAGS] & COMPOUND and records[record + p.T_TABLE]:
-            bind_inner(regs, records, record)
+            call_kernel(regs[r.R_BIND_INNER], regs[r.R_SELF], record, 0)
         position += rows[signature * COLUMNS + INNER]
     return r.DONE
 
@@ -126,10 +126,22 @@ def bind_plan(regs_address: int, backward: int, _: int) -> None:
     regs[r.R_STATUS] = bind(regs, backward != 0)
 
 
+def bind_compound(regs_address: int, record: int, _: int) -> None:
+    """`bind_inner` as a C function."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    bind_inner(regs, integers(regs[r.R_RECORDS]), record)
+
+
 @functools.cache
 def stages() -> dict[int, int]:
     """By register, the addresses of what the entries of this file and of `planning.py` have in common."""
     return {r.R_BEGIN: compile_kernel(begin), r.R_FINISH: compile_kernel(finish), r.R_BIND: compile_kernel(bind_plan)}
+
+
+@functools.cache
+def compound_stage() -> int:
+    """Address of `bind_compound`, which only plans with compound instructions need."""
+    return compile_kernel(bind_compound)
 
 
 @cached_njit

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from weft_core import plan as p
 from weft_core.planner import ZERO_FLOATS
-from weft_core.signature import ENTRY_FIELDS, signatures
+from weft_core.signature import COLUMNS, COMPOUND, ENTRY_FIELDS, FLAGS, signatures
 from weft_core.store import addresses, aligned_zeros
 
 from . import registers as r
 from .blas import blas_address
-from .driver import stages
+from .driver import compound_stage, stages
 from .kernels import kernel_table
 from .tape import AS_INTEGER, GET_ITEM
 
@@ -190,6 +190,10 @@ class Memory:
         if r.R_NOTED not in self.arrays or views > len(self.arrays[r.R_NOTED]):
             self._array(r.R_NOTED, views)
             self._array(r.R_BLOCKS, views)
+        if not registers[r.R_BIND_INNER]:
+            flags = signatures.rows[self.signatures * COLUMNS + FLAGS : count * COLUMNS : COLUMNS]
+            if (flags & COMPOUND).any():
+                registers[r.R_BIND_INNER] = compound_stage()
         registers[r.R_ROWS] = signatures.rows.ctypes.data
         registers[r.R_ENTRIES] = signatures.entries.ctypes.data
         registers[r.R_KERNELS] = kernel_table.rows.ctypes.data

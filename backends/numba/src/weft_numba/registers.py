@@ -7,13 +7,14 @@ from __future__ import annotations
     R_AS_INTEGER, R_ROWS, R_ENTRIES, R_KINDS, R_KERNELS, R_TYPES, R_PRODUCERS, R_NOTED, R_BLOCKS, R_RECORDS,
     R_RECORDS_SIZE, R_LISTS, R_LISTS_SIZE, R_STEPS, R_STEPS_SIZE, R_VALUES, R_VALUES_SIZE, R_GRADIENTS,
     R_GRADIENTS_SIZE, R_SCRATCH, R_SCRATCH_SIZE, R_PARAMETERS, R_PARAMETER_GRADIENTS, R_PARAMETER_META, R_DATA, R_SEED,
-    R_STREAM, R_SGEMM, R_ZERO_ROWS, R_RESUME, R_STEPWISE, R_BEGIN, R_FINISH, R_BIND, R_STATUS,
-) = range(44)  # fmt: skip
+    R_STREAM, R_SGEMM, R_ZERO_ROWS, R_RESUME, R_STEPWISE, R_BEGIN, R_FINISH, R_BIND,
+    R_BIND_INNER, R_STATUS,
+) = range(45)  # fmt: skip
 # Arrays with one number per position of the tape, 32 bits but for the marks, which have 8.
-R_CODE, R_OFFSET, R_GRADIENT_OFFSET, R_SLOT, R_MARK = range(44, 49)
+R_CODE, R_OFFSET, R_GRADIENT_OFFSET, R_SLOT, R_MARK = range(45, 50)
 # Arrays with one number per instruction, 32 bits but for the keys, which have 64.
-R_WAITING, R_NODES, R_NODE_TYPE, R_KEY, R_ORDER, R_RANK, R_BUCKETS = range(49, 56)
-REGISTERS = 56
+R_WAITING, R_NODES, R_NODE_TYPE, R_KEY, R_ORDER, R_RANK, R_BUCKETS = range(50, 57)
+REGISTERS = 57
 
 # Arrays of one 64-bit number per signature, inside the block at R_TYPES; only K_TYPE_OF is kept from plan to plan.
 # The work space of the components comes last and is five times as long.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,13 +14,7 @@ from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph
 from weft_core.numpy_backend import NumpyBackend
 
-backend = NumpyBackend("float64")
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[ComputationGraph]:
-    with ComputationGraph(backend=backend) as graph:
-        yield graph
+pytestmark = pytest.mark.usefixtures("graph")
 
 
 def value(*dims: int, batch: int = 1) -> Expression:

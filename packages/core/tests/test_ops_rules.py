@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import pytest
 from weft_core.errors import IndexValueError, ShapeError
 from weft_core.expression import Expression
 from weft_core.graph import ComputationGraph
-from weft_core.numpy_backend import NumpyBackend
 from weft_core.ops import activations as act
 from weft_core.ops import arithmetic as ari
 from weft_core.ops import indexing as ind
@@ -23,13 +22,7 @@ from weft_core.ops import softmax as sof
 from weft_core.ops import structure as struc
 from weft_core.ops.inputs import inputTensor
 
-backend = NumpyBackend("float64")
-
-
-@pytest.fixture(autouse=True)
-def graph() -> Iterator[ComputationGraph]:
-    with ComputationGraph(backend=backend) as graph:
-        yield graph
+pytestmark = pytest.mark.usefixtures("graph")
 
 
 def value(*dims: int, batch: int = 1) -> Expression:

@@ -40,6 +40,14 @@ def test_every_node_and_edge_is_written(loss: w.Expression, capsys: pytest.Captu
     assert sum("->" in line for line in lines) == 6
 
 
+def test_a_parameter_that_is_an_operand_is_a_node() -> None:
+    w.renew_cg()
+    model = w.ParameterCollection()
+    w.tanh(model.add_parameters(3, name="b"))
+    text = graph_text(w.cg())
+    assert 'N0 [label="v0 = parameters({3}) /b"];' in text and "N0 -> N1;" in text and "v1 = tanh(v0)" in text
+
+
 def test_print_graphviz_names_and_leaves_out(loss: w.Expression, capsys: pytest.CaptureFixture[str]) -> None:
     w.print_graphviz(compact=True, expression_names={loss: "loss"})
     text = capsys.readouterr().out

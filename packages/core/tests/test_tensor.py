@@ -33,6 +33,8 @@ def test_topk_gives_values_and_positions_in_falling_order() -> None:
     values, positions = tensor([3, 1, 4, 4, 0]).topk(0, 3)
     assert values.as_numpy().tolist() == [4, 4, 3]
     assert positions.as_numpy().tolist() == [2, 3, 0]
+    # More than a sort moves by insertion.
+    assert tensor(np.tile([1, 0, 2], 100)).argmax(num=5).as_numpy().tolist() == [2, 5, 8, 11, 14]
     assert tensor([3, 1, 4, 4, 0]).argmax(num=2).as_numpy().tolist() == [2, 3]
 
 

@@ -2,7 +2,7 @@
 
 Numba optimizes and assembles every function that it meets by itself, and once more inside of each caller. Here a
 function that is compiled because a kernel calls it stays as LLVM's intermediate code, which callers link. When Python
-calls it, it is compiled as usual. That halves the time of a first run.
+calls it, it is compiled as usual. Functions that are not Weft's are compiled as Numba does.
 
 All that is private to Numba is used here and in `cache.py`.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from numba import _dynfunc  # type: ignore[attr-defined]
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher, _DispatcherBase
 from numba.core.registry import CPUDispatcher
@@ -69,8 +70,10 @@ class KernelLibrary(JITCodeLibrary):
     is_callee = False
 
     def _optimize_final_module(self) -> None:
-        # Numba runs LLVM's whole pipeline twice, with its own removal of reference counts between: here are none.
-        if not is_callee():
+        if not _levels():
+            super()._optimize_final_module()
+        elif not is_callee():
+            # Numba runs LLVM's pipeline twice, to remove reference counts between: Weft's functions have none.
             manager, builder = self._codegen._module_pass_manager()
             manager.run(self._final_module, builder)
 
@@ -90,21 +93,20 @@ class KernelDispatcher(CPUDispatcher):
     """A jitted function that knows what it is compiled for."""
 
     def compile(self, sig: Any) -> Any:
-        callee = bool(_levels())
-        if not callee:
-            # Python calls: what callers have linked is of no use to it.
-            overloads: dict[Any, Any] = self.overloads
-            for arguments in [a for a, known in overloads.items() if _is_callee_code(known.library)]:
-                del overloads[arguments]
-        compiler: Any = self._compiler  # type: ignore[attr-defined]
-        options = compiler.targetoptions
-        if callee:
-            compiler.targetoptions = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        try:
-            with compiling(callee):
+        with global_compiler_lock, compiling(callee := bool(_levels())):
+            if not callee:
+                # Python calls: what callers have linked is of no use to it.
+                overloads: dict[Any, Any] = self.overloads
+                for arguments in [a for a, known in overloads.items() if _is_callee_code(known.library)]:
+                    del overloads[arguments]
+            compiler: Any = self._compiler  # type: ignore[attr-defined]
+            options = compiler.targetoptions
+            if callee:
+                compiler.targetoptions = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            try:
                 return Dispatcher.compile(self, sig)
-        finally:
-            compiler.targetoptions = options
+            finally:
+                compiler.targetoptions = options
 
     def add_overload(self, cres: Any) -> None:
         if _is_callee_code(cres.library):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from weft_core.plan import T_BATCH
 
 from .kernels import kernel
@@ -36,15 +38,19 @@ def correlate_add(target: int, left: int, right: int, n: int) -> None:
             wrapped[k] += factor * v[k]
 
 
-def convolution_forward(record: int, start: int, count: int) -> None:
-    """The convolution of u and v."""
-    y, u, v = view(record, 0), view(record, 1), view(record, 2)
-    n = size(y)
-    zero_floats(value(y, start), count * total(y))
-    for row in range(start, start + count):
-        for b in range(integers(record)[T_BATCH]):
-            left, right = value(u, row) + 4 * b * batch_stride(u), value(v, row) + 4 * b * batch_stride(v)
-            convolve_add(value(y, row) + 4 * b * n, left, right, n)
+def forward_of(add: Callable[[int, int, int, int], None]) -> Callable[[int, int, int], None]:
+    """The kernel that gives y what `add` makes of u and v, example by example."""
+
+    def forward(record: int, start: int, count: int) -> None:
+        y, u, v = view(record, 0), view(record, 1), view(record, 2)
+        n = size(y)
+        zero_floats(value(y, start), count * total(y))
+        for row in range(start, start + count):
+            for b in range(integers(record)[T_BATCH]):
+                left, right = value(u, row) + 4 * b * batch_stride(u), value(v, row) + 4 * b * batch_stride(v)
+                add(value(y, row) + 4 * b * n, left, right, n)
+
+    return forward
 
 
 def convolution_backward(record: int, start: int, count: int) -> None:
@@ -61,17 +67,6 @@ def convolution_backward(record: int, start: int, count: int) -> None:
                 correlate_add(gradient(v, row) + at_v, value(u, row) + at_u, dy, n)
 
 
-def correlation_forward(record: int, start: int, count: int) -> None:
-    """The correlation of u and v."""
-    y, u, v = view(record, 0), view(record, 1), view(record, 2)
-    n = size(y)
-    zero_floats(value(y, start), count * total(y))
-    for row in range(start, start + count):
-        for b in range(integers(record)[T_BATCH]):
-            left, right = value(u, row) + 4 * b * batch_stride(u), value(v, row) + 4 * b * batch_stride(v)
-            correlate_add(value(y, row) + 4 * b * n, left, right, n)
-
-
 def correlation_backward(record: int, start: int, count: int) -> None:
     """du += the correlation of dy and v, dv += the convolution of dy and u."""
     y, u, v = view(record, 0), view(record, 1), view(record, 2)
@@ -86,5 +81,5 @@ def correlation_backward(record: int, start: int, count: int) -> None:
                 convolve_add(gradient(v, row) + at_v, dy, value(u, row) + at_u, n)
 
 
-kernel("circ_conv", forward=convolution_forward, backward=convolution_backward)
-kernel("circ_corr", forward=correlation_forward, backward=correlation_backward)
+kernel("circ_conv", forward=forward_of(convolve_add), backward=convolution_backward)
+kernel("circ_corr", forward=forward_of(correlate_add), backward=correlation_backward)

@@ -26,11 +26,10 @@ from numpy.typing import NDArray
 from . import __version__
 from .collection import ParameterCollection
 from .files import FORMAT, LOOKUPS, ParameterFileError, PathLike, listed, load_arrays, save_arrays
-from .objects import PLAIN, Entry, Names, ObjectEntry, Reference, entries_of, make
+from .objects import PLAIN, Entry, Names, ObjectEntry, Reference, entries_of, make_all, make_each
 from .parameters import LookupParameters, Parameters
 from .text_format import Record
 from .text_model import Assignment
-from .undo import all_or_nothing
 
 OBJECTS = "objects"
 VERSION = 1
@@ -55,21 +54,13 @@ def load(path: PathLike, collection: ParameterCollection, classes: Iterable[Any]
     collection is then as before.
     """
     names, entries = Names(path, classes), read_entries(path)
-    with all_or_nothing(collection):
-        return [make(path, entry, collection, names, by_name) for entry in entries]
+    return make_all(path, entries, collection, names, by_name)
 
 
 def load_generator(path: PathLike, collection: ParameterCollection, classes: Iterable[Any] = ()) -> Iterator[Any]:
     """The objects of `load`, each made when it is asked for; the file is read at once, and checked."""
     names, entries = Names(path, classes), read_entries(path)
-
-    def objects() -> Iterator[Any]:
-        for entry in entries:
-            with all_or_nothing(collection):
-                made = make(path, entry, collection, names, by_name)
-            yield made
-
-    return objects()
+    return make_each(path, entries, collection, names, by_name)
 
 
 def by_name(path: PathLike, entry: ObjectEntry, collection: ParameterCollection) -> list[Assignment]:

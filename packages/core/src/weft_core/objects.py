@@ -7,7 +7,7 @@ equal one with new parameters. A spec is plain: numbers, text, lists, tuples and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import isfunction
 from reprlib import repr as shortened
@@ -22,7 +22,7 @@ from .files import ParameterFileError, PathLike
 from .parameters import StoredParameter
 from .text_format import Record
 from .text_model import Assignment, add_record, assign, record_of, records_of
-from .undo import limited
+from .undo import all_or_nothing, limited
 
 # What a spec may hold besides lists, tuples, dicts, classes and functions.
 PLAIN = (bool, int, float, str, type(None))
@@ -205,6 +205,22 @@ class Names:
         if type(spec) is dict:
             return {self.meant(key): self.meant(item) for key, item in spec.items()}
         return spec
+
+
+def make_all(
+    path: PathLike, entries: Iterable[Entry], collection: ParameterCollection, names: Names, match: Match
+) -> list[Any]:
+    """`make` of each entry; when one fails, the collection is as before."""
+    with all_or_nothing(collection):
+        return [make(path, entry, collection, names, match) for entry in entries]
+
+
+def make_each(
+    path: PathLike, entries: Iterable[Entry], collection: ParameterCollection, names: Names, match: Match
+) -> Iterator[Any]:
+    """`make` of each entry when it is asked for."""
+    for entry in entries:
+        yield make_all(path, [entry], collection, names, match)[0]
 
 
 def make(path: PathLike, entry: Entry, collection: ParameterCollection, names: Names, match: Match) -> Any:

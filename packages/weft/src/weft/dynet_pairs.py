@@ -27,10 +27,19 @@ from typing import Any, ClassVar
 
 from weft_core.collection import ParameterCollection
 from weft_core.files import ParameterFileError, PathLike, replacing
-from weft_core.objects import Entry, Names, ObjectEntry, Reference, SaveError, entries_of, make, records_in
+from weft_core.objects import (
+    Entry,
+    Names,
+    ObjectEntry,
+    Reference,
+    SaveError,
+    entries_of,
+    make_all,
+    make_each,
+    records_in,
+)
 from weft_core.text_format import Record, read_records, write_to
 from weft_core.text_model import Assignment, in_order, only, with_slash
-from weft_core.undo import all_or_nothing
 
 DATA, META = ".data", ".meta"
 MODULE = "_dynet"
@@ -81,21 +90,13 @@ def read_pair(basename: PathLike, collection: ParameterCollection, classes: Iter
     or do not fit, FileNotFoundError where one is missing; the collection is then as before.
     """
     names, entries = Names(basename, classes), read_entries(basename)
-    with all_or_nothing(collection):
-        return [make(basename, entry, collection, names, by_order) for entry in entries]
+    return make_all(basename, entries, collection, names, by_order)
 
 
 def read_pair_lazily(basename: PathLike, collection: ParameterCollection, classes: Iterable[Any] = ()) -> Iterator[Any]:
     """The objects of `read_pair`, each made when it is asked for; the files are read at once, and checked."""
     names, entries = Names(basename, classes), read_entries(basename)
-
-    def objects() -> Iterator[Any]:
-        for entry in entries:
-            with all_or_nothing(collection):
-                made = make(basename, entry, collection, names, by_order)
-            yield made
-
-    return objects()
+    return make_each(basename, entries, collection, names, by_order)
 
 
 def by_order(path: PathLike, entry: ObjectEntry, collection: ParameterCollection) -> list[Assignment]:

@@ -125,15 +125,14 @@ def part(x: Expression, key: Any) -> Expression:
 
 def _spread(x: Expression, entries: tuple[Any, ...]) -> Expression:
     """`part` with new axes and dots: the key without them, then the axes in their places."""
-    named = sum(entry is not None and entry is not Ellipsis for entry in entries)
-    if sum(entry is Ellipsis for entry in entries) > 1:
+    dots = sum(entry is Ellipsis for entry in entries)
+    if dots > 1:
         raise TypeError("an index takes `...` once; name the other axes with `:`")
+    named = sum(entry is not None for entry in entries) - dots
     rest = (slice(None),) * max(0, len(x.shape.dims) - named)
     full: list[Any] = []
-    for entry in entries:
+    for entry in entries if dots else (*entries, ...):
         full += rest if entry is Ellipsis else [entry]
-    if Ellipsis not in entries:
-        full += rest
     chosen = part(x, tuple(entry for entry in full if entry is not None))
     kept = iter(chosen.shape.dims)
     dims, axis = [], 0

@@ -136,6 +136,8 @@ class LookupExpression(Expression):
 
 def flat_numbers(value: Any) -> array[float]:
     """Numbers in memory order as float32."""
+    if value.__class__ is list:
+        return array("f", value)
     if isinstance(value, (int, float, np.number, np.bool_)):
         return array("f", (float(value),))
     if isinstance(value, np.ndarray):

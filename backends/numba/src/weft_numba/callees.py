@@ -69,6 +69,11 @@ class KernelLibrary(JITCodeLibrary):
 
     is_callee = False
 
+    def _optimize_functions(self, ll_module: Any) -> None:
+        # The pipeline of whoever is assembled sees all that it has linked; alone, a tenth of a first run goes here.
+        if not _levels():
+            super()._optimize_functions(ll_module)
+
     def _optimize_final_module(self) -> None:
         if not _levels():
             super()._optimize_final_module()

@@ -14,6 +14,7 @@ from weft_core.signature import COLUMNS, COMPOUND, INNER, SCATTERS
 from . import inner as i
 from . import registers as r
 from .cache import cached_njit
+from .callees import without_collection
 from .planning import begin, call_stage, finish, read_tape, set_target, type_column
 from .pointers import call_kernel, compile_kernel, floats, indices, integers, zero_floats
 
@@ -135,7 +136,12 @@ def bind_compound(regs_address: int, record: int, _: int) -> None:
 @functools.cache
 def stages() -> dict[int, int]:
     """By register, the addresses of what the entries of this file and of `planning.py` have in common."""
-    return {r.R_BEGIN: compile_kernel(begin), r.R_FINISH: compile_kernel(finish), r.R_BIND: compile_kernel(bind_plan)}
+    with without_collection():
+        return {
+            r.R_BEGIN: compile_kernel(begin),
+            r.R_FINISH: compile_kernel(finish),
+            r.R_BIND: compile_kernel(bind_plan),
+        }
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from weft_core.signature import ALIAS, COMPOUND, Signature, signatures
 
 from . import registers as r
 from .cache import FORMULA_FASTMATH, KERNEL_FASTMATH
+from .callees import without_collection
 from .pointers import compile_kernel
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class KernelTable:
 
     def prepare(self, numbers: Iterable[int], backward: bool) -> None:
         """Fill in the rows of these signatures, and of those inside of them."""
-        with self._lock:
+        with self._lock, without_collection():
             for number in numbers:
                 self._prepare(signatures[number], backward)
 

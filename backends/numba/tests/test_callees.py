@@ -1,6 +1,7 @@
 """Functions that only compiled code calls: linked, not assembled; compiled as usual when Python calls them."""
 
 import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,42 @@ def test_a_new_caller_links_the_callee_from_the_cache() -> None:
     assert cached_njit(other)(5) == 32
     assert sum(inner._cache_hits.values()) == 1 and not inner._cache_misses
     assert inner(7) == 22
+
+
+def test_a_function_that_names_others_holds_no_address() -> None:
+    """An address would keep it from the cache."""
+    _, outer = pair()
+
+    def outermost(x: int) -> int:
+        return int(outer(x)) + int(outer(2 * x))
+
+    assert cached_njit(outermost)(5) == 45
+    (linked,) = outer.overloads.values()
+    assert linked.library.is_callee and not linked.library.has_dynamic_globals
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not count page faults of a process")
+def test_calls_from_a_deep_stack_take_no_memory() -> None:
+    import resource
+
+    def faults() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    def leaf() -> None:
+        pass
+
+    def work() -> int:
+        before = faults()
+        for _ in range(1000):
+            leaf()
+        return faults() - before
+
+    def deep(levels: int) -> int:
+        return work() if levels == 0 else deep(levels - 1)
+
+    # One of these depths is where a piece of the stack ends.
+    assert max(deep(levels) for levels in range(200)) >= 1000
+    assert max(callees.with_room(deep, levels) for levels in range(200)) < 100
 
 
 def test_functions_that_are_not_wefts_are_optimized_as_numba_does(monkeypatch: pytest.MonkeyPatch) -> None:

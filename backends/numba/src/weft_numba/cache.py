@@ -277,7 +277,7 @@ def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -
     compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
     compiled._cache = KernelCache(cast(FunctionType, function), options)
     with callees.compiling(callee=False):
-        compiled.compile()
+        callees.with_room(compiled.compile)
     return cast(CFunc, compiled)
 
 

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
-from numba import _dynfunc  # type: ignore[attr-defined]
+from numba import _dynfunc, types  # type: ignore[attr-defined]
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
+from numba.core.datamodel import models
+from numba.core.datamodel.registry import register_default
 from numba.core.dispatcher import Dispatcher, _DispatcherBase
+from numba.core.imputils import lower_constant
 from numba.core.registry import CPUDispatcher
 
 _state = threading.local()
@@ -52,6 +56,16 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+# CPython keeps its frames in pieces of 16 KiB, and gives a piece back when it is empty. A loop that calls functions at
+# the end of a piece takes and returns one at each call: a tenth of the time of compiling, whose stack is deep. A frame
+# that itself needs more gets a larger piece, of which half is left for those it calls.
+with_room: Callable[..., Any] = FunctionType(_call.__code__.replace(co_stacksize=(1 << 16) + 64), globals())
+
+
 @contextmanager
 def compiling(callee: bool) -> Iterator[None]:
     """A function is being compiled: for another one that is being compiled (`callee`), or for Python."""
@@ -70,7 +84,7 @@ class KernelLibrary(JITCodeLibrary):
     is_callee = False
 
     def _optimize_functions(self, ll_module: Any) -> None:
-        # The pipeline of whoever is assembled sees all that it has linked; alone, a tenth of a first run goes here.
+        # The pipeline of whoever is assembled sees all that it has linked.
         if not _levels():
             super()._optimize_functions(ll_module)
 
@@ -94,8 +108,28 @@ class KernelLibrary(JITCodeLibrary):
         return 0 if self.is_callee else super().get_pointer_to_function(name)
 
 
+class KernelFunction(types.Dispatcher):
+    """The type of a jitted function that is called by its name and never handed about.
+
+    As a value it is nothing. For Numba it is the address of a Python object, which unoptimized code would hold, and
+    which no file may.
+    """
+
+
+register_default(KernelFunction)(models.OpaqueModel)
+
+
+@lower_constant(KernelFunction)
+def _no_value(context: Any, builder: Any, typ: Any, value: Any) -> Any:
+    return context.get_dummy_value()
+
+
 class KernelDispatcher(CPUDispatcher):
     """A jitted function that knows what it is compiled for."""
+
+    @property
+    def _numba_type_(self) -> KernelFunction:
+        return KernelFunction(self)
 
     def compile(self, sig: Any) -> Any:
         with global_compiler_lock, compiling(callee := bool(_levels())):
@@ -109,7 +143,7 @@ class KernelDispatcher(CPUDispatcher):
             if callee:
                 compiler.targetoptions = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
             try:
-                return Dispatcher.compile(self, sig)
+                return Dispatcher.compile(self, sig) if callee else with_room(Dispatcher.compile, self, sig)
             finally:
                 compiler.targetoptions = options
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "scaling": "scaling.py",
     "latency": "latency.py",
     "mlp": "mlp.py",
+    "old": "old_programs.py",
     "memory": "peak_memory.py",
     "cold": "cold.py",
     "counts": "counts.py",

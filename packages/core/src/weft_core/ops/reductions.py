@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation, check_expressions, unary_function
+from ..operation import Array, Attribute, Call, Operation, axis_function, check_expressions, unary_function
 from ..shape import Shape, drop_axis, shape_of
 from ..signature import Signature
 from .activations import sqrt, square
@@ -156,8 +156,9 @@ class LogSumExpAxis(AxisReduction):
         return (self.kept(call, gradients[0]) * np.exp(operands[0] - self.kept(call, results[0])),)
 
 
-_sum_axes, _cumsum, _logsumexp_dim = SumAxes(), CumulativeSum(), LogSumExpAxis()
-_max_dim, _min_dim = Extreme("max_dim", np.argmax), Extreme("min_dim", np.argmin)
+_sum_axes = SumAxes()
+_cumsum, _logsumexp_dim = axis_function(CumulativeSum()), axis_function(LogSumExpAxis())
+_max_dim, _min_dim = axis_function(Extreme("max_dim", np.argmax)), axis_function(Extreme("min_dim", np.argmin))
 _sum_elems = unary_function(SumElements())
 _sum_batches = unary_function(SumBatches())
 
@@ -196,7 +197,7 @@ def cumsum(x: Expression, d: int = 0) -> Expression:
     check_expressions("cumsum", (x,))
     if d >= len(x.shape.dims):
         return x
-    return _cumsum.record((x,), (int(d),))
+    return _cumsum(x, d)
 
 
 def mean_elems(x: Expression) -> Expression:
@@ -271,7 +272,7 @@ def max_dim(x: Expression, d: int = 0) -> Expression:
 
     Raises `ShapeError` for an axis that x does not have.
     """
-    return _max_dim.record((x,), (int(d),))
+    return _max_dim(x, d)
 
 
 def min_dim(x: Expression, d: int = 0) -> Expression:
@@ -279,7 +280,7 @@ def min_dim(x: Expression, d: int = 0) -> Expression:
 
     Raises `ShapeError` for an axis that x does not have.
     """
-    return _min_dim.record((x,), (int(d),))
+    return _min_dim(x, d)
 
 
 def logsumexp_dim(x: Expression, d: int = 0) -> Expression:
@@ -287,4 +288,4 @@ def logsumexp_dim(x: Expression, d: int = 0) -> Expression:
 
     Raises `ShapeError` for an axis that x does not have.
     """
-    return _logsumexp_dim.record((x,), (int(d),))
+    return _logsumexp_dim(x, d)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..expression import Expression
-from ..operation import Array, Attribute, Call, Operation, binary_function, unary_function
+from ..operation import Array, Attribute, Call, Operation, axis_function, binary_function, unary_function
 from ..shape import Shape, common_batch, shape_of
 from ..signature import Signature
 from .attributes import integer
@@ -166,8 +166,7 @@ def check_vector(name: str, x: Shape) -> None:
 _log_softmax, _sparsemax = unary_function(LogSoftmax()), unary_function(Sparsemax())
 _constrained_softmax = binary_function(ConstrainedSoftmax())
 _restricted = RestrictedLogSoftmax()
-_softmax = Softmax()
-_softmax_0 = unary_function(_softmax, (0,))
+_softmax = axis_function(Softmax())
 
 
 def softmax(x: Expression, d: int = 0) -> Expression:
@@ -175,7 +174,7 @@ def softmax(x: Expression, d: int = 0) -> Expression:
 
     Raises `ShapeError` for an axis that x does not have.
     """
-    return _softmax_0(x) if d == 0 else _softmax.record((x,), (int(d),))
+    return _softmax(x, d)
 
 
 def log_softmax(x: Expression, restrict: Sequence[int] | None = None) -> Expression:

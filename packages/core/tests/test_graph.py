@@ -58,6 +58,18 @@ def test_a_graph_of_a_block_leaves_the_one_around_it_alone() -> None:
         inner.value()
 
 
+def test_two_products_of_two_graphs_are_refused_also_when_their_shapes_are_known() -> None:
+    model = dy.ParameterCollection()
+    b, W, U = model.add_parameters(2), model.add_parameters((2, 3)), model.add_parameters((2, 3))
+    x = dy.inputVector([1.0, 2.0, 3.0])
+    dy.affine_transform([b, W, x, U, x])
+    with dy.ComputationGraph():
+        y = dy.inputVector([1.0, 2.0, 3.0])
+        assert len(dy.affine_transform([b, W, y, U, y]).npvalue()) == 2
+        with pytest.raises(dy.WeftError, match="two computation graphs"):
+            dy.affine_transform([b, W, x, U, y])
+
+
 def test_revert_drops_what_came_after_the_mark() -> None:
     x = dy.inputVector([1.0, 2.0])
     kept = dy.square(x)

@@ -183,14 +183,12 @@ def unary_function(operation: Operation, attributes: tuple[Attribute, ...] = ())
 
 def axis_function(operation: Operation) -> Callable[[Expression, int], Expression]:
     """A recorder for one operand and an axis, the operation's only attribute: one look-up, two appends."""
-    table: dict[tuple[Shape, int], tuple[int, Shape]] = {}
 
     def function(x: Expression, d: int = 0) -> Expression:
         try:
-            sid, shape = table[x.shape, d]
+            sid, shape, _ = operation.table[(d,), x.shape]
         except (KeyError, AttributeError, TypeError):
             sid, shape, _ = operation.signature((x,), (int(d),))
-            table[x.shape, d] = sid, shape
         result: Expression = _new(Expression)
         result.graph = graph = x.graph or current()
         result.shape = shape

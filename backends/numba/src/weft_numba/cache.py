@@ -35,6 +35,7 @@ from numba.core.serialize import dumps
 from numba.core.sigutils import normalize_signature
 
 from . import callees
+from .pipeline import KernelCompiler
 
 KERNEL_FASTMATH = frozenset({"contract", "nsz", "reassoc", "arcp"})
 """What kernels allow LLVM: reordered sums and fused products; NaN and infinities keep their meaning."""
@@ -274,7 +275,9 @@ def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -
     The result must be kept alive as long as its `address` is used.
     """
     options = {"nopython": True, "error_model": "numpy", "fastmath": set(KERNEL_FASTMATH), **options}
-    compiled: Any = CFunc(function, normalize_signature(signature), locals={}, options=options)
+    compiled: Any = CFunc(
+        function, normalize_signature(signature), locals={}, options=options, pipeline_class=KernelCompiler
+    )
     compiled._cache = KernelCache(cast(FunctionType, function), options)
     with callees.compiling(callee=False):
         callees.with_room(compiled.compile)
@@ -282,11 +285,13 @@ def cached_cfunc(function: Callable[..., Any], signature: Any, **options: Any) -
 
 
 def cached_njit(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """`numba.njit` with Weft's cache and without a test at each division; plain, or with options."""
+    """`numba.njit` for plain loops, with Weft's cache and without a test at each division; bare, or with options."""
     if function is None:
         return functools.partial(cached_njit, **options)
     options = {"error_model": "numpy", **options}
-    dispatcher: Any = callees.KernelDispatcher(function, targetoptions={"nopython": True, **options})
+    dispatcher: Any = callees.KernelDispatcher(
+        function, targetoptions={"nopython": True, **options}, pipeline_class=KernelCompiler
+    )
     dispatcher._cache = KernelCache(cast(FunctionType, function), options)
     return dispatcher
 

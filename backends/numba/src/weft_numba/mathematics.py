@@ -312,12 +312,12 @@ def digamma(x: Any) -> Any:
     argument = np.float64(x)
     if argument == 0.0:
         return _f(math.copysign(math.inf, -argument))
-    if argument == -math.inf or (argument < 0.0 and argument == math.floor(argument)):
+    if argument == -math.inf or (argument < 0.0 and argument == np.floor(argument)):
         return NAN
     result = 0.0
     if argument < 0.0:
         # Reflection; the tangent has period 1 here, and an argument reduced exactly keeps its accuracy.
-        result = -math.pi / math.tan(math.pi * (argument - math.floor(argument + 0.5)))
+        result = -math.pi / math.tan(math.pi * (argument - np.floor(argument + 0.5)))
         argument = 1.0 - argument
     while argument < 8.0:
         result -= 1.0 / argument

@@ -60,12 +60,22 @@ def test_a_function_that_names_others_holds_no_address() -> None:
     """An address would keep it from the cache."""
     _, outer = pair()
 
-    def outermost(x: int) -> int:
-        return int(outer(x)) + int(outer(2 * x))
+    @numba.njit
+    def not_wefts(x: int) -> int:
+        return x + 7
 
-    assert cached_njit(outermost)(5) == 45
-    (linked,) = outer.overloads.values()
-    assert linked.library.is_callee and not linked.library.has_dynamic_globals
+    def between(x: int) -> int:
+        return int(outer(x)) + int(not_wefts(x))
+
+    between_compiled = cached_njit(between)
+
+    def outermost(x: int) -> int:
+        return int(between_compiled(x)) + int(outer(2 * x))
+
+    assert cached_njit(outermost)(5) == 57
+    for function in (outer, between_compiled):
+        (linked,) = function.overloads.values()
+        assert linked.library.is_callee and not linked.library.has_dynamic_globals
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not count page faults of a process")

@@ -4,7 +4,7 @@ Numba optimizes and assembles every function that it meets by itself, and once m
 function that is compiled because a kernel calls it stays as LLVM's intermediate code, which callers link. When Python
 calls it, it is compiled as usual. Functions that are not Weft's are compiled as Numba does.
 
-All that is private to Numba is used here and in `cache.py`.
+All that is private to Numba is used here, in `cache.py` and in `pipeline.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
-from numba import _dynfunc, types  # type: ignore[attr-defined]
+from numba import _dynfunc  # type: ignore[attr-defined]
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu import CPUContext
-from numba.core.datamodel import models
-from numba.core.datamodel.registry import register_default
 from numba.core.dispatcher import Dispatcher, _DispatcherBase
-from numba.core.imputils import lower_constant
 from numba.core.registry import CPUDispatcher
 
 _state = threading.local()
@@ -83,11 +80,6 @@ class KernelLibrary(JITCodeLibrary):
 
     is_callee = False
 
-    def _optimize_functions(self, ll_module: Any) -> None:
-        # The pipeline of whoever is assembled sees all that it has linked.
-        if not _levels():
-            super()._optimize_functions(ll_module)
-
     def _optimize_final_module(self) -> None:
         if not _levels():
             super()._optimize_final_module()
@@ -108,28 +100,8 @@ class KernelLibrary(JITCodeLibrary):
         return 0 if self.is_callee else super().get_pointer_to_function(name)
 
 
-class KernelFunction(types.Dispatcher):
-    """The type of a jitted function that is called by its name and never handed about.
-
-    As a value it is nothing. For Numba it is the address of a Python object, which unoptimized code would hold, and
-    which no file may.
-    """
-
-
-register_default(KernelFunction)(models.OpaqueModel)
-
-
-@lower_constant(KernelFunction)
-def _no_value(context: Any, builder: Any, typ: Any, value: Any) -> Any:
-    return context.get_dummy_value()
-
-
 class KernelDispatcher(CPUDispatcher):
     """A jitted function that knows what it is compiled for."""
-
-    @property
-    def _numba_type_(self) -> KernelFunction:
-        return KernelFunction(self)
 
     def compile(self, sig: Any) -> Any:
         with global_compiler_lock, compiling(callee := bool(_levels())):

@@ -41,7 +41,7 @@ def main() -> None:
     sys.path.insert(0, str(FOLDER))
     # Options of DyNet are read from the command line at import: the programs' stand there only later.
     sys.argv = sys.argv[:1]
-    with contextlib.redirect_stderr(open(os.devnull, "w")):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         few, many = (share * PROGRAMS[chosen.task] // (100 if chosen.quick else 10) for share in (1, 10))
         seconds(chosen.task, few)
         whole = seconds(chosen.task, many) - seconds(chosen.task, few)

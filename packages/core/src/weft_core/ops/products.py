@@ -97,15 +97,17 @@ def affine_transform(exprs: Sequence[Expression]) -> Expression:
     With parameters as e0, e1, e3, ... this is one instruction. A result of one column is a vector.
     Raises ValueError for an even number of expressions, `ShapeError` where rows and columns do not fit.
     """
-    second = None
+    if exprs.__class__ is not list:
+        return _affine_sum(exprs)
+    count = len(exprs)
     try:
-        if exprs.__class__ is list and len(exprs) == 3:
+        if count == 3:
             bias, weight, operand = exprs
             sid, shape = _one_product[weight.shape][operand.shape][bias.shape]
-        elif exprs.__class__ is list and len(exprs) == 5:
-            bias, weight, operand, other, second = exprs
-            sid, shape = _affine_forms[bias.shape, weight.shape, operand.shape, other.shape, second.shape]
-            if second.graph is not operand.graph:
+        elif count == 5:
+            bias, weight, operand, other_weight, other = exprs
+            sid, shape = _affine_forms[bias.shape, weight.shape, operand.shape, other_weight.shape, other.shape]
+            if other.graph is not operand.graph:
                 return _affine_sum(exprs)
         else:
             return _affine_sum(exprs)
@@ -118,8 +120,8 @@ def affine_transform(exprs: Sequence[Expression]) -> Expression:
     result.index = len(code)
     code.append(sid)
     code.append(operand.index)
-    if second is not None:
-        code.append(second.index)
+    if count == 5:
+        code.append(other.index)
     return result
 
 

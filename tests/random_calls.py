@@ -13,6 +13,7 @@ import inspect
 import io
 import random
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -292,4 +293,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Some of the calls write files.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        main()

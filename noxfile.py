@@ -1,4 +1,4 @@
-"""Every habit of the project is a session here: demo, tests, lint, types, bench, build."""
+"""Every habit of the project is a session here: demo, tests, lint, types, gpu, bench, build."""
 
 import os
 import shutil
@@ -18,6 +18,7 @@ PACKAGES = (
     "packages/testing",
     "packages/weft",
     "backends/numba",
+    "backends/triton",
     "builders",
     "integrations/dynet",
 )
@@ -68,6 +69,33 @@ def types(session: nox.Session) -> None:
     """Check the types of all sources."""
     install_packages(session, "mypy>=1.15")
     session.run("mypy", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """On a machine with an NVIDIA GPU: the conformance kit on the device, the barrier soak, the tasks, the benchmark.
+
+    Writes docs/benchmarks/gpu.md. `python tests/gpu/run.py` does the same without nox; options are there.
+    """
+    install_packages(session, "pytest>=8")
+    if "--torch" in session.posargs:
+        session.install("torch")
+    arguments = [argument for argument in session.posargs if argument != "--torch"]
+    session.run("python", "tests/gpu/run.py", *arguments, env={"TRITON_INTERPRET": "0"})
+
+
+@nox.session
+def gpu_without_gpu(session: nox.Session) -> None:
+    """What can be known of the GPU backend on any machine: numerics interpreted, every kernel compiled, launches counted.
+
+    The session `tests` runs the same tests among all others.
+    """
+    install_packages(session, "pytest>=8", "pytest-xdist>=3.6")
+    session.run(
+        "python", "-m", "pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal", "backends/triton",
+        "packages/testing/tests/test_backends.py", "tests/test_triton_tasks.py", "tests/gpu",
+        "-k", "not TestNumba and not TestNumpy", *session.posargs,
+    )  # fmt: skip
 
 
 @nox.session

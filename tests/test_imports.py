@@ -1,4 +1,4 @@
-"""Imports point one way: weft -> trainers, builders -> core <- backends, testing."""
+"""Imports point one way: weft -> trainers, builders -> core <- backends, testing; the GPU backend stands on the CPU's."""
 
 import ast
 import re
@@ -12,13 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Whom of the project each package may import besides itself. The umbrella and the backends: nobody may.
+# Whom of the project each package may import besides itself. The umbrella: nobody may.
 SIBLINGS = {
     "weft_core": set(),
     "weft_trainers": {"weft_core"},
     "weft_builders": {"weft_core"},
     "weft_testing": {"weft_core"},
     "weft_numba": {"weft_core"},
+    # Its planner is the compiled one of the CPU backend.
+    "weft_triton": {"weft_core", "weft_numba"},
     "weft": {"weft_core", "weft_builders", "weft_trainers"},
     # The drop-in package of old programs stands on the umbrella.
     "dynet": {"weft"},

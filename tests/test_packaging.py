@@ -37,7 +37,7 @@ def dunder_version(source: Path) -> str | None:
 
 
 def test_all_packages_are_found():
-    parts = {"core", "trainers", "testing", "builders", "numba", "dynet"}
+    parts = {"core", "trainers", "testing", "builders", "numba", "triton", "dynet"}
     assert {"weft"} | {f"weft-{part}" for part in parts} <= PROJECTS.keys()
 
 

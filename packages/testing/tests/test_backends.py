@@ -24,3 +24,10 @@ class TestNumba(BackendConformance):
     @pytest.fixture
     def backend(self) -> Backend:
         return load_backend("numba")
+
+
+@pytest.mark.skipif("triton" not in available, reason="the Triton backend is not installed, or has no GPU")
+class TestTriton(BackendConformance):
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return load_backend("triton")

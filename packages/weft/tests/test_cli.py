@@ -71,6 +71,47 @@ def test_render_marks_wrong_roles() -> None:
     assert "json:!local (module)" in render(SNIPPET, wrong)
 
 
+GRAPH_PROGRAM = """\
+import numpy as np
+import weft as dy
+from weft_core.operation import Operation
+from weft_core.signature import Signature
+
+
+class Twice(Operation):
+    name = "twice_of_the_command_line"
+
+    def infer(self, operands, attributes):
+        return Signature(self, operands, attributes, operands)
+
+    def forward(self, call, x):
+        return (2 * x,)
+
+
+dy.init(backend="numba")
+dy.renew_cg()
+x = dy.inputVector([1.0, 2.0])
+print(dy.esum([dy.tanh(x), Twice().record([x])]).npvalue())
+"""
+
+
+def test_info_of_the_graph_of_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(GRAPH_PROGRAM)
+    assert cli.main(["info", "--graph", str(program)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (twice,) = [line for line in lines if "<twice_of" in line]
+    (tanh,) = [line for line in lines if "<tanh" in line]
+    assert twice.endswith("on the host")
+    assert not tanh.endswith("on the host")
+    assert lines[-1].startswith("1 steps have no kernel")
+
+
+def test_info_of_a_program_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "--graph", str(tmp_path / "absent.py")]) == cli.EXIT_BAD_DATA
+    assert "absent.py" in capsys.readouterr().err
+
+
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info"]) == 0
     shown = capsys.readouterr().out

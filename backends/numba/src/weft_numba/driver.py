@@ -23,7 +23,7 @@ from .pointers import call_kernel, compile_kernel, floats, indices, integers, ze
 def bind(regs: Any, backward: bool) -> int:
     """Write addresses into the plan's records: arenas, parameters, row lists, kernels.
 
-    NEED_KERNELS when some are missing, LOST_PARAMETER when the memory of one is gone (its id is in R_RESUME).
+    NEED_KERNELS when some are missing, LOST_PARAMETER when one has no memory on the host (its id is in R_RESUME).
     Before a backward pass, note the look-up tables that get a gradient as a whole.
     """
     state = integers(regs[r.R_STATE])
@@ -51,7 +51,7 @@ def bind(regs: Any, backward: bool) -> int:
             parameter = records[position + p.V_PARAMETER]
             needs = records[position + p.V_NEEDS]
             if parameter >= 0:
-                if parameters[parameter] == 0:
+                if parameters[parameter] == 0 or (needs and parameter_gradients[parameter] == 0):
                     regs[r.R_RESUME] = parameter
                     return r.LOST_PARAMETER
                 records[position + p.V_VALUES] = parameters[parameter]

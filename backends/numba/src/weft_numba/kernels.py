@@ -82,6 +82,12 @@ class KernelTable:
             self.made[operation.name] = make(operation) if make else None
         return self.made[operation.name]
 
+    def has_kernel(self, signature: Signature) -> bool:
+        """Whether compiled code runs all of a signature."""
+        if signature.flags & COMPOUND:
+            return all(self.has_kernel(inner.signature) for inner in inners(signature))
+        return bool(signature.flags & ALIAS) or self.kernel_of(signature.operation) is not None
+
     def address(self, made: Kernel, name: str) -> int:
         phase: Phase | None = getattr(made, name)
         if phase is None:
@@ -110,13 +116,12 @@ class KernelTable:
         row = self.rows[signature.id]
         made = None if signature.flags & ALIAS else self.kernel_of(signature.operation)
         if signature.flags & COMPOUND:
-            inside = [inner.signature for inner in inners(signature)]
-            if any(self.kernel_of(inner.operation) is None for inner in inside):
+            if not self.has_kernel(signature):
                 # The reference runs the whole.
                 made = None
             else:
-                for inner in inside:
-                    self._prepare(inner, backward)
+                for inner in inners(signature):
+                    self._prepare(inner.signature, backward)
         if made is not None and row[r.KERNEL_READY] < r.FORWARD_READY:
             self._prepare_forward(made, signature, row)
         if made is not None and backward and row[r.KERNEL_READY] < r.ALL_READY:

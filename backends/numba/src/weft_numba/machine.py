@@ -17,7 +17,7 @@ from weft_core.planner import ZERO_FLOATS, count_groups, reverted
 from weft_core.profile import BACKWARD, FORWARD
 from weft_core.settings import settings
 from weft_core.signature import signatures
-from weft_core.store import addresses, owner, parameter_arrays
+from weft_core.store import addresses, bring_home, seen_gradients, seen_values
 
 from . import driver, planning
 from . import registers as r
@@ -133,6 +133,9 @@ class NumbaExecution(Execution):
             self._run_forward(0)
         elif status == r.STEPPED:
             self._run_forward(0)
+        elif status == r.LOST_PARAMETER:
+            self._bring_parameter()
+            self._run_forward(0)
         elif status == r.REFERENCE:
             self._run_forward(self._reference(False))
 
@@ -140,13 +143,14 @@ class NumbaExecution(Execution):
         """Raise what a plan could not do."""
         if status == r.REVERTED:
             raise reverted(int(self.memory.state[p.BROKEN]))
-        if status == r.LOST_PARAMETER:
-            # Raises what it should: the parameter is gone.
-            owner(int(self.memory.registers[r.R_RESUME]))
         if status == r.TOO_LARGE:
             raise WeftError(
                 "the values of one graph take more than 2**31 floats; compute the examples in several graphs"
             )
+
+    def _bring_parameter(self) -> None:
+        """A parameter that has no memory here is with another backend, or gone, which raises `StaleExpression`."""
+        bring_home(int(self.memory.registers[r.R_RESUME]))
 
     def _set_targets(self, indices: Sequence[int]) -> None:
         memory = self.memory
@@ -194,6 +198,8 @@ class NumbaExecution(Execution):
             elif status == r.NEED_KERNELS:
                 self._prepare_kernels(False)
                 since = self._time(FORWARD, "compile", 0, since)
+            elif status == r.LOST_PARAMETER:
+                self._bring_parameter()
             else:
                 self._check(status)
                 first = self._reference(False)
@@ -256,6 +262,9 @@ class NumbaExecution(Execution):
                 self._prepare_kernels(True)
                 since = self._time(BACKWARD, "compile", 0, since)
                 continue
+            if status == r.LOST_PARAMETER:
+                self._bring_parameter()
+                continue
             if status == r.STEPPED:
                 last = int(memory.registers[r.R_RESUME])
             else:
@@ -276,20 +285,20 @@ class NumbaExecution(Execution):
 
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:
         if index < 0:
-            return parameter_arrays(-1 - index)[0].copy()
+            return seen_values(-1 - index).copy()
         start = self.memory.offset.item(index)
         return self.memory.values[start : start + shape.total].copy()
 
     def scalar(self, index: int) -> float:
         if index < 0:
-            return float(parameter_arrays(-1 - index)[0][0])
+            return float(seen_values(-1 - index)[0])
         memory = self.memory
         number: float = memory.values.item(memory.offset.item(index))
         return number
 
     def gradient(self, index: int, shape: Shape) -> NDArray[np.float32] | None:
         if index < 0:
-            return parameter_arrays(-1 - index)[1].copy()
+            return seen_gradients(-1 - index).copy()
         if index > self.reached:
             return None
         memory = self.memory
@@ -333,4 +342,4 @@ class NumbaExecution(Execution):
     def groups(self) -> list[Group]:
         memory = self.memory
         steps = memory.steps[: p.STEP * int(memory.state[p.STEPS])].tolist()
-        return count_groups(steps, memory.records.tolist(), memory.record_of.tolist())
+        return count_groups(steps, memory.records.tolist(), memory.record_of.tolist(), kernel_table.has_kernel)

@@ -194,7 +194,7 @@ class Prepared:
     """A trainer's update of one store as addresses, good until `addresses.version` changes."""
 
     def __init__(self, rule: UpdateRule, state: RuleState, store: ParameterStore) -> None:
-        self.rule, self.store, self.version = rule, store, addresses.version
+        self.rule, self.store = rule, store
         self.numbers = np.zeros(1 + len(rule.settings), np.float64)
         self.names = rule.settings
         self._pack = struct.Struct(f"={1 + len(rule.settings)}d").pack_into
@@ -219,6 +219,8 @@ class Prepared:
         self.plan[U_RUN_COUNT] = len(runs)
         self.address = self.plan.ctypes.data
         self._kept = arena, jobs, run_array, job_array, store.values, store.gradients
+        # What another backend kept has come home by now.
+        self.version = addresses.version
 
     def set(self, settings: dict[str, float], scale: float) -> None:
         """The numbers of the next update."""
@@ -264,7 +266,6 @@ class GradientRuns:
     """All gradients of a store as addresses, good until `addresses.version` changes."""
 
     def __init__(self, store: ParameterStore) -> None:
-        self.version = addresses.version
         base = store.gradients.ctypes.data
         self.runs = np.array([(base + 4 * start, end - start) for start, end in spans(store.dense)], np.int64)
         self.tables = np.array(
@@ -276,6 +277,7 @@ class GradientRuns:
         )
         self.arguments = self.runs.ctypes.data, len(self.runs), self.tables.ctypes.data, len(self.tables)
         self._kept = store.gradients
+        self.version = addresses.version
 
 
 @cached_njit(fastmath=set(KERNEL_FASTMATH))

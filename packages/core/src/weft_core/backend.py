@@ -35,11 +35,15 @@ hookimpl = pluggy.HookimplMarker("weft")
 
 @dataclass(frozen=True)
 class Group:
-    """Instructions of one type in a plan, and in how many steps they run; `kind` shows operation and shapes."""
+    """Instructions of one type in a plan, and in how many steps they run; `kind` shows operation and shapes.
+
+    `on_host`: for want of a kernel of the backend, the operation's reference runs.
+    """
 
     kind: str
     instructions: int
     steps: int
+    on_host: bool = False
 
 
 class Execution(ABC):
@@ -120,6 +124,16 @@ class Backend(ABC):
 
         `sparse`: only to those rows of look-up tables that have a gradient; they are current.
         """
+
+    def update_idle(
+        self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float
+    ) -> bool:
+        """`update`, sparse, and the rule's step with gradient zero for all other rows of look-up tables, at once.
+
+        False, and nothing has happened, where rows rather miss that step until they are used: only for a backend whose
+        updates leave tables on the host, where missed steps are made up for.
+        """
+        return False
 
     def lazy_rows(self, rule: UpdateRule, values: Floats, moments: list[Floats], log: UpdateLog) -> LazyRows:
         """What makes up for the updates that rows of a look-up table have missed; here the reference.

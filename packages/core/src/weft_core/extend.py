@@ -13,6 +13,7 @@ from .gated import Gated, gated
 from .gradient_check import GradientCheck, WrongGradient, check_gradient
 from .lazy import LazyRows, UpdateLog
 from .operation import Array, Attribute, Call, Operation, binary_function, operations, unary_function
+from .residence import Movable, Resident
 from .rules import Idle, RuleState, UpdateRule
 from .shape import Shape, common_batch, drop_axis, shape_of
 from .signature import ALIAS, BLOCKS, WHOLE, Signature
@@ -37,7 +38,9 @@ __all__ = [
     "Idle",
     "IndexValueError",
     "LazyRows",
+    "Movable",
     "Operation",
+    "Resident",
     "RuleState",
     "Shape",
     "ShapeError",

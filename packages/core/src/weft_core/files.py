@@ -83,7 +83,7 @@ def save_parameters(path: PathLike, collection: ParameterCollection, metadata: M
     reserved = metadata.keys() & {"format", "version", "objects", LOOKUPS}
     if reserved:
         raise ValueError(f"save_parameters writes the metadata {sorted(reserved)} itself; choose other keys")
-    arrays = {name: parameter.values for name, parameter in named_parameters(collection).items()}
+    arrays = {name: parameter.seen_values() for name, parameter in named_parameters(collection).items()}
     tables = [table.name().removeprefix("/") for table in collection.lookup_parameters_list()]
     facts = {"format": FORMAT, "version": __version__, LOOKUPS: json.dumps(tables, ensure_ascii=False)}
     save_arrays(path, arrays, {**facts, **metadata})

@@ -13,7 +13,7 @@ from .expression import Expression
 from .graph import ComputationGraph
 from .numpy_backend import NumpyBackend
 from .parameters import LookupParameters, Parameters
-from .store import owner, parameter_arrays
+from .store import LookupTable, owner, parameter_gradients, parameter_values, seen_gradients
 
 
 class WrongGradient(WeftError, AssertionError):
@@ -50,15 +50,16 @@ def check_gradient(
     """
     if isinstance(parameters, ParameterCollection):
         parameters = [*parameters.parameters_list(), *parameters.lookup_parameters_list()]
-    arrays = [parameter_arrays(-1 - p.index) for p in parameters]
-    before = [gradients.copy() for _, gradients in arrays]
-    for p, (_, gradients) in zip(parameters, arrays, strict=True):
-        _clear(p, gradients)
+    ids = [-1 - p.index for p in parameters]
+    before = [seen_gradients(id).copy() for id in ids]
+    for id in ids:
+        _clear(id)
     with ComputationGraph():
         function().backward()
-    analytic = [gradients.copy() for _, gradients in arrays]
-    for p, (_, gradients), old in zip(parameters, arrays, before, strict=True):
-        _clear(p, gradients)
+    analytic = [seen_gradients(id).copy() for id in ids]
+    for id, old in zip(ids, before, strict=True):
+        _clear(id)
+        gradients = parameter_gradients(id)
         gradients += old
     reference = NumpyBackend(np.float64)
 
@@ -68,12 +69,11 @@ def check_gradient(
 
     worst = GradientCheck(0.0, "", 0, 0.0, 0.0)
     choose = np.random.default_rng(0)
-    for p, (values, _), gradient in zip(parameters, arrays, analytic, strict=True):
-        elements = (
-            np.arange(values.size) if values.size <= samples else choose.choice(values.size, samples, replace=False)
-        )
+    for p, gradient in zip(parameters, analytic, strict=True):
+        size = gradient.size
+        elements = np.arange(size) if size <= samples else choose.choice(size, samples, replace=False)
         for element in elements.tolist():
-            numeric = _difference(evaluate, values, element, step)
+            numeric = _difference(evaluate, -1 - p.index, element, step)
             g = float(gradient[element])
             error = abs(g - numeric) / max(1.0, abs(g), abs(numeric))
             if not error <= worst.error:
@@ -86,21 +86,26 @@ def check_gradient(
     return worst
 
 
-def _clear(parameter: Parameters | LookupParameters, gradients: np.ndarray) -> None:
-    slot = owner(-1 - parameter.index)
-    gradients[:] = 0
-    if hasattr(slot, "clear_gradients"):
-        slot.clear_gradients()
+def _clear(id: int) -> None:
+    slot = owner(id)
+    parameter_gradients(id)[:] = 0
+    if isinstance(slot, LookupTable):
+        slot.forget_touched()
 
 
-def _difference(evaluate: Callable[[], float], values: np.ndarray, element: int, step: float) -> float:
+def _difference(evaluate: Callable[[], float], id: int, element: int, step: float) -> float:
     """Central difference; the step is what float32 makes of it."""
-    kept = values[element]
+
+    def put(number: np.float32) -> float:
+        # Taken anew each time: a backend may have computed with the values in between.
+        values = parameter_values(id)
+        values[element] = number
+        return float(values[element])
+
+    kept = parameter_values(id)[element]
     try:
-        values[element] = kept + np.float32(step)
-        upper, above = float(values[element]), evaluate()
-        values[element] = kept - np.float32(step)
-        lower, below = float(values[element]), evaluate()
+        upper, above = put(kept + np.float32(step)), evaluate()
+        lower, below = put(kept - np.float32(step)), evaluate()
     finally:
-        values[element] = kept
+        put(kept)
     return (above - below) / (upper - lower)

@@ -150,10 +150,12 @@ def update_lazily(
     """`Backend.update` with results as if dense, in which rows of tables without a gradient miss the update.
 
     As if dense for what the rule says of its idle step: `UpdateRule.with_decay(rows_rest=True)` says that only weight
-    decay is missed. A rule that ends in a softmax is applied to all rows at once.
+    decay is missed. A rule that ends in a softmax is applied to all rows at once, and a backend may do so with any.
     """
     if rule.softmax or not rule.idle_program:
         update_at_once(backend, rule, state, store, settings, scale, not rule.softmax)
+        return
+    if backend.update_idle(rule, state, store, settings, scale):
         return
     log = state.missed
     if log is None or log.rule is not rule:

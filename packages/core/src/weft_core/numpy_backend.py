@@ -18,7 +18,7 @@ from .profile import BACKWARD, FORWARD
 from .rules import RuleState, UpdateRule, spans
 from .settings import settings
 from .signature import Signature, signatures
-from .store import LookupTable, ParameterStore, owner, parameter_arrays
+from .store import LookupTable, ParameterStore, owner, parameter_gradients, seen_gradients, seen_values
 
 if TYPE_CHECKING:
     from .graph import ComputationGraph
@@ -49,8 +49,8 @@ class NumpyBackend(Backend):
         rule.apply(state, store, settings, scale, sparse)
 
     def gradient_norm(self, store: ParameterStore) -> float:
-        parts = [store.gradients[start:end] for start, end in spans(store.dense)]
-        parts += [table.gradients[table.touched_gradients()] for table in store.tables]
+        parts = [store.seen_gradients(start, end) for start, end in spans(store.dense)]
+        parts += [table.seen_gradients()[table.touched_gradients()] for table in store.tables]
         return float(np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts)))
 
     def set_threads(self, threads: int) -> None:
@@ -123,14 +123,13 @@ class NumpyExecution(Execution):
 
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:
         if index < 0:
-            return parameter_arrays(-1 - index)[0].copy()
+            return seen_values(-1 - index).copy()
         start = self.planner.offset[index]
         return self.values[start : start + shape.total].copy()
 
     def gradient(self, index: int, shape: Shape) -> NDArray[np.float32] | None:
         if index < 0:
-            gradients = parameter_arrays(-1 - index)[1]
-            return gradients.copy()
+            return seen_gradients(-1 - index).copy()
         if self.gradients is None or index > self.reached:
             return None
         start = self.planner.gradient_offset[index]
@@ -206,11 +205,8 @@ class Step:
     def _gather(self, arena: NDArray[Any], k: int, shape: Shape, field: int = p.V_LIST) -> Array:
         """`dims + (N,)`: the rows of one view; a parameter has N = 1."""
         if shape.parameter >= 0:
-            return (
-                parameter_arrays(shape.parameter)[0]
-                .astype(arena.dtype, copy=False)
-                .reshape((*shape.dims, 1), order="F")
-            )
+            values = seen_values(shape.parameter).astype(arena.dtype, copy=False)
+            return values.reshape((*shape.dims, 1), order="F")
         rows = np.array(self._rows(k, field))[:, None] + np.arange(shape.total)
         flat = arena[rows].reshape(self.count * shape.batch, shape.size)
         if shape.batch == 1 and self.signature.batch > 1 and not self.operation.per_node:
@@ -277,7 +273,7 @@ class Step:
                 np.add.at(slot.gradients, rows, self._flat(d, shape_of_row(shape)))
                 return
             slot.meta[3] = 1
-        flat = parameter_arrays(shape.parameter)[1]
+        flat = parameter_gradients(shape.parameter)
         flat += d.sum(axis=-1).reshape(-1, order="F").astype(flat.dtype)
 
 

@@ -18,7 +18,16 @@ from .graph import current
 from .initializers import real_array
 from .ops.inputs import LookupExpression, lookup_batch, lookup_operation
 from .shape import Shape
-from .store import DenseSlot, Floats, LookupTable, ParameterStore, parameter_arrays
+from .store import (
+    DenseSlot,
+    Floats,
+    LookupTable,
+    ParameterStore,
+    parameter_gradients,
+    parameter_values,
+    seen_gradients,
+    seen_values,
+)
 
 
 class TableShape(Shape):
@@ -48,7 +57,7 @@ class ParameterExpression(Expression):
         return self.shape.dims, 1
 
     def _flat(self, recalculate: bool) -> Floats:
-        return parameter_arrays(self.shape.parameter)[0].copy()
+        return seen_values(self.shape.parameter).copy()
 
     def forward(self, recalculate: bool = False) -> None:
         """Nothing to compute: the value is there."""
@@ -59,14 +68,14 @@ class ParameterExpression(Expression):
             raise ShapeError(
                 f"scalar_value() needs exactly one element, this parameter has shape {self.shape}; use npvalue()"
             )
-        return float(parameter_arrays(self.shape.parameter)[0][0])
+        return float(seen_values(self.shape.parameter)[0])
 
     def backward(self, full: bool = False) -> None:
         """Add 1 to the gradient of a parameter with one element; raises ValueError when it has more."""
         if self.shape.total != 1:
             raise ValueError(f"backward() starts from one number, this parameter has shape {self.shape}; sum it first")
         if self.shape.trainable:
-            parameter_arrays(self.shape.parameter)[1][0] += 1
+            parameter_gradients(self.shape.parameter)[0] += 1
 
     def gradient(self) -> NDArray[np.float64]:
         """The gradient accumulated since the last update, shaped like `npvalue()`.
@@ -77,7 +86,7 @@ class ParameterExpression(Expression):
             raise GradientError(
                 "a constant use of a parameter has no gradient; use the parameter itself, or expr(update=True)"
             )
-        return shaped(parameter_arrays(self.shape.parameter)[1], self.shape)
+        return shaped(seen_gradients(self.shape.parameter), self.shape)
 
 
 class StoredParameter(ParameterExpression):
@@ -104,15 +113,30 @@ class StoredParameter(ParameterExpression):
             "parameters belong to their collection and cannot be pickled or copied; save them with save_parameters()"
         )
 
-    @property
     @abstractmethod
-    def values(self) -> Floats:
-        """A float32 view of the values, indices as in `as_array()`; good until a parameter is added."""
+    def _indexed(self, flat: Floats) -> Floats:
+        """A flat array in memory order, with indices as in `as_array()`."""
 
     @property
-    @abstractmethod
+    def values(self) -> Floats:
+        """A float32 view of the values, indices as in `as_array()`.
+
+        Good until a parameter is added; on a GPU until the next computation, so take it anew after that.
+        """
+        return self._indexed(parameter_values(self.shape.parameter))
+
+    @property
     def gradients(self) -> Floats:
         """The accumulated gradient itself: a float32 view like `values`."""
+        return self._indexed(parameter_gradients(self.shape.parameter))
+
+    def seen_values(self) -> Floats:
+        """`values` to read only, which does not take them from a GPU."""
+        return self._indexed(seen_values(self.shape.parameter))
+
+    def seen_gradients(self) -> Floats:
+        """`gradients` to read only, which does not take them from a GPU."""
+        return self._indexed(seen_gradients(self.shape.parameter))
 
     @property
     def constant_shape(self) -> Shape:
@@ -125,11 +149,11 @@ class StoredParameter(ParameterExpression):
 
     def as_array(self) -> NDArray[np.float64]:
         """A copy of the values; look-up tables have the row first."""
-        return self.values.astype(np.float64)
+        return self.seen_values().astype(np.float64)
 
     def grad_as_array(self) -> NDArray[np.float64]:
         """A copy of the gradient accumulated since the last update, indices like `as_array()`."""
-        return self.gradients.astype(np.float64)
+        return self.seen_gradients().astype(np.float64)
 
     def scale(self, s: float) -> None:
         """Multiply the values by `s`."""
@@ -182,13 +206,8 @@ class Parameters(StoredParameter):
     def __str__(self) -> str:
         return f"Parameter {self._name}"
 
-    @property
-    def values(self) -> Floats:
-        return parameter_arrays(self._slot.id)[0].reshape(self.shape.dims, order="F")
-
-    @property
-    def gradients(self) -> Floats:
-        return parameter_arrays(self._slot.id)[1].reshape(self.shape.dims, order="F")
+    def _indexed(self, flat: Floats) -> Floats:
+        return flat.reshape(self.shape.dims, order="F")
 
     def set_value(self, arr: ArrayLike) -> None:
         """Replace the values; raises `ShapeError` for an array of another shape."""
@@ -238,7 +257,7 @@ class LookupParameters(StoredParameter):
 
     def __init__(self, store: ParameterStore, slot: LookupTable, name: str, row_dims: tuple[int, ...]) -> None:
         self.row_dims = row_dims
-        self.rows = len(slot.values)
+        self.rows = slot.rows
         super().__init__(store, slot, name, lambda **owned: TableShape((*row_dims, self.rows), 1, **owned))
         self._lookup = lookup_operation.of_table(self.shape, row_dims, 1)
 
@@ -273,29 +292,30 @@ class LookupParameters(StoredParameter):
         """The whole table as an expression: itself, or with `update=False` a constant."""
         return self if update else self._constant
 
-    @property
-    def values(self) -> Floats:
-        return self._rows_first(self._slot.values)
-
-    @property
-    def gradients(self) -> Floats:
-        return self._rows_first(self._slot.gradients)
+    def _indexed(self, flat: Floats) -> Floats:
+        axes = range(len(self.row_dims), 0, -1)
+        return flat.reshape((self.rows, *self.row_dims[::-1])).transpose(0, *axes)
 
     def row_as_array(self, row: int) -> NDArray[np.float64]:
         """A copy of one row."""
-        return self.values[self._row(row), ...].astype(np.float64)
+        index = self._row(row)
+        return self._one_row(self._slot.seen_values(index, index + 1))
 
     def row_grad_as_array(self, row: int) -> NDArray[np.float64]:
         """A copy of one row of the accumulated gradient."""
-        return self.gradients[self._row(row), ...].astype(np.float64)
+        index = self._row(row)
+        return self._one_row(self._slot.seen_gradients(index, index + 1))
+
+    def _one_row(self, row: Floats) -> NDArray[np.float64]:
+        return row.reshape(self.row_dims, order="F").astype(np.float64)
 
     def rows_as_array(self, rows: Iterable[int]) -> NDArray[np.float64]:
         """Copies of rows, the row first."""
-        return self.values[self._rows(rows)].astype(np.float64)
+        return self.seen_values()[self._rows(rows)].astype(np.float64)
 
     def rows_grad_as_array(self, rows: Iterable[int]) -> NDArray[np.float64]:
         """Copies of rows of the accumulated gradient, the row first."""
-        return self.gradients[self._rows(rows)].astype(np.float64)
+        return self.seen_gradients()[self._rows(rows)].astype(np.float64)
 
     def init_row(self, i: int, row: ArrayLike) -> None:
         """Replace one row: a flat list in memory (column-major) order, or an array of the dims of a row.
@@ -305,10 +325,10 @@ class LookupParameters(StoredParameter):
         index = self._row(i)
         array = real_array(row, f"init_row of {self._name}")
         flat = array.ravel(order="F")
-        if array.shape not in (self.row_dims, flat.shape) or len(flat) != self._slot.values.shape[1]:
+        if array.shape not in (self.row_dims, flat.shape) or len(flat) != self._slot.row_size:
             raise ShapeError(
-                f"init_row: a row of {self._name} has dims {self.row_dims}, {self._slot.values.shape[1]} "
-                f"numbers; got shape {array.shape}"
+                f"init_row: a row of {self._name} has dims {self.row_dims}, {self._slot.row_size} numbers; "
+                f"got shape {array.shape}"
             )
         self._slot.values[index] = flat
 
@@ -331,11 +351,6 @@ class LookupParameters(StoredParameter):
         """Multiply the accumulated gradient by `s`."""
         self._slot.gradients[self._slot.touched_gradients()] *= np.float32(s)
 
-    def _rows_first(self, table: Floats) -> Floats:
-        """Memory `(rows, row size)`, rows column-major, as `(rows,) + row dims`."""
-        axes = range(len(self.row_dims), 0, -1)
-        return table.reshape((self.rows, *self.row_dims[::-1])).transpose(0, *axes)
-
     def _row(self, index: int) -> int:
         try:
             # Whole numbers in arrays of floats are common in files of ids.
@@ -353,3 +368,8 @@ class LookupParameters(StoredParameter):
 
     def _rows(self, rows: Iterable[int]) -> list[int]:
         return [self._row(row) for row in rows]
+
+
+def indexed(parameter: StoredParameter, flat: Floats) -> Floats:
+    """A flat array in memory order, with indices as in the parameter's `as_array()`."""
+    return parameter._indexed(flat)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from . import layout, ordering
 from . import plan as p
 from .backend import Group
 from .errors import StaleExpression
-from .signature import COLUMNS, signatures
+from .signature import COLUMNS, Signature, signatures
 
 if TYPE_CHECKING:
     from .graph import ComputationGraph
@@ -185,7 +185,12 @@ def reverted(position: int) -> StaleExpression:
     )
 
 
-def count_groups(steps: Sequence[int], records: Sequence[int], record_of: Sequence[int]) -> list[Group]:
+def count_groups(
+    steps: Sequence[int],
+    records: Sequence[int],
+    record_of: Sequence[int],
+    has_kernel: Callable[[Signature], bool] = lambda signature: True,
+) -> list[Group]:
     """Instructions and steps of every type of a plan, in the order in which the types first run."""
     number: dict[int, int] = {}
     for s in range(0, len(steps), p.STEP):
@@ -196,5 +201,6 @@ def count_groups(steps: Sequence[int], records: Sequence[int], record_of: Sequen
     for t, found in number.items():
         record = record_of[t]
         signature = signatures[int(records[record + p.T_SIGNATURE])]
-        groups.append(Group(repr(signature), int(records[record + p.T_COUNT]), found))
+        count = int(records[record + p.T_COUNT])
+        groups.append(Group(repr(signature), count, found, not has_kernel(signature)))
     return groups

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormulaError
 from .formula import assignments, check_names, names, numpy_function
-from .store import BLOCK, DenseSlot, LookupTable, ParameterStore
+from .residence import Movable
+from .store import BLOCK, DenseSlot, Floats, LookupTable, ParameterStore, addresses
 
 if TYPE_CHECKING:
     from .lazy import UpdateLog
@@ -21,33 +22,71 @@ if TYPE_CHECKING:
 KEPT = "kept"
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Moment(Movable):
+    """An array beside parameters: an element for each of theirs."""
+
+    __slots__ = ()
+
+    def moved(self) -> None:
+        addresses.version += 1
+
+
+class Moments(Mapping[Key, Floats], Generic[Key]):
+    """Moments by name. What is looked up is to be read and changed; `found` has them where they are."""
+
+    def __init__(self) -> None:
+        self.found: dict[Key, Moment] = {}
+
+    def __getitem__(self, key: Key) -> Floats:
+        return self.found[key].here()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def of_shape(self, key: Key, shape: tuple[int, ...]) -> Moment:
+        """The moment, zeros where there was none or the first axis was shorter."""
+        moment = self.found.get(key)
+        if moment is None:
+            moment = self.found[key] = Moment(np.zeros(shape, np.float32))
+        elif len(moment.array) < shape[0]:
+            grown, old = np.zeros(shape, np.float32), moment.here()
+            grown[: len(old)] = old
+            moment.replace(grown)
+        return moment
+
+
 @dataclass
 class RuleState:
     """Moments of a rule: one array per state name, with the layout of the arena, and one per look-up table."""
 
-    dense: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    tables: dict[tuple[int, str], NDArray[np.float32]] = field(default_factory=dict)
+    dense: Moments[str] = field(default_factory=Moments)
+    tables: Moments[tuple[int, str]] = field(default_factory=Moments)
     # What a backend has prepared for these arrays; it must notice when they are other arrays.
     prepared: object = field(default=None, repr=False, compare=False)
     # Settings of the updates that rows of look-up tables may have missed; None where every table is updated at once.
     missed: UpdateLog | None = field(default=None, repr=False, compare=False)
 
-    def arena(self, name: str, store: ParameterStore) -> NDArray[np.float32]:
-        """State beside the parameter arena, zeros where the arena has grown."""
-        array = self.dense.get(name)
-        if array is None or len(array) < len(store.values):
-            grown = np.zeros(len(store.values), np.float32)
-            if array is not None:
-                grown[: len(array)] = array
-            self.dense[name] = array = grown
-        return array
+    def arena_moment(self, name: str, store: ParameterStore) -> Moment:
+        """State beside the parameter arena, wherever it is."""
+        return self.dense.of_shape(name, (store.capacity,))
 
-    def table(self, name: str, table: LookupTable) -> NDArray[np.float32]:
-        """State beside a look-up table."""
-        key = (table.id, name)
-        if key not in self.tables:
-            self.tables[key] = np.zeros(table.memory.shape, np.float32)
-        return self.tables[key]
+    def table_moment(self, name: str, table: LookupTable) -> Moment:
+        """State beside a look-up table, wherever it is."""
+        return self.tables.of_shape((table.id, name), (table.rows, table.row_size))
+
+    def arena(self, name: str, store: ParameterStore) -> Floats:
+        """State beside the parameter arena, to read and to change."""
+        return self.arena_moment(name, store).here()
+
+    def table(self, name: str, table: LookupTable) -> Floats:
+        """State beside a look-up table, to read and to change."""
+        return self.table_moment(name, table).here()
 
     def clear(self) -> None:
         """All moments back to zero."""
@@ -162,9 +201,11 @@ class UpdateRule:
                 target[...] = value
             g[...] = 0
 
-        for start, end in updated_parameters(store) if self.softmax else updated_spans(store):
-            span = slice(start, end)
-            update(store.values[span], store.gradients[span], [state.arena(n, store)[span] for n in self.state])
+        runs = updated_parameters(store) if self.softmax else updated_spans(store)
+        arenas = [store.values, store.gradients, *(state.arena(name, store) for name in self.state)] if runs else []
+        for start, end in runs:
+            w, g, *moments = (array[start:end] for array in arenas)
+            update(w, g, moments)
         for table in store.tables:
             if not table.updated:
                 continue
@@ -224,5 +265,5 @@ def updated_parameters(store: ParameterStore) -> list[tuple[int, int]]:
 def touched_rows(table: LookupTable, sparse: bool) -> NDArray[np.int64]:
     """Rows that an update changes: the touched ones, or all (dense updates, or a gradient of the whole table)."""
     if not sparse or table.meta[3]:
-        return np.arange(len(table.memory), dtype=np.int64)
+        return np.arange(table.rows, dtype=np.int64)
     return table.touched[: table.meta[0]]

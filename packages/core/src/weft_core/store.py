@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StaleExpression
+from .residence import Floats as Floats
+from .residence import Movable
 
 # Floats: every parameter starts on a multiple of this, one cache line, and so does the arena itself.
 BLOCK = 16
 FLOAT_BYTES = 4
 FIRST_CAPACITY = 1024
-
-Floats: TypeAlias = NDArray[np.float32]
 
 
 def aligned_zeros(count: int) -> Floats:
@@ -27,6 +27,50 @@ def aligned_zeros(count: int) -> Floats:
     raw = np.zeros(count + BLOCK, np.float32)
     start = (-raw.ctypes.data % (BLOCK * FLOAT_BYTES)) // FLOAT_BYTES
     return raw[start : start + count]
+
+
+class Arena(Movable):
+    """Values, or gradients, of parameters in one array: `places` are their ids, and where each begins, in floats."""
+
+    __slots__ = ("gradients", "places")
+
+    def __init__(self, array: Floats, places: list[tuple[int, int]], gradients: bool) -> None:
+        super().__init__(array)
+        self.places = places
+        self.gradients = gradients
+
+    def address(self, offset: int) -> int:
+        """The byte at which a parameter begins; 0 while a backend keeps the numbers."""
+        return self.array.ctypes.data + FLOAT_BYTES * offset if self.resident is None else 0
+
+    def moved(self) -> None:
+        addresses.move(self)
+
+
+class Arenas:
+    """Values and gradients of parameters; `seen_...` are to be read only, and leave them to who keeps them."""
+
+    def __init__(self, values: Floats, gradients: Floats, places: list[tuple[int, int]]) -> None:
+        self.value_arena = Arena(values, places, False)
+        self.gradient_arena = Arena(gradients, places, True)
+
+    @property
+    def values(self) -> Floats:
+        """The values, to read and to change."""
+        return self.value_arena.here()
+
+    @property
+    def gradients(self) -> Floats:
+        """The accumulated gradients, to read and to change."""
+        return self.gradient_arena.here()
+
+    def seen_values(self, start: int = 0, stop: int | None = None) -> Floats:
+        """`start` to `stop` of the first axis of `values`."""
+        return self.value_arena.seen(start, stop)
+
+    def seen_gradients(self, start: int = 0, stop: int | None = None) -> Floats:
+        """`start` to `stop` of the first axis of `gradients`."""
+        return self.gradient_arena.seen(start, stop)
 
 
 class _Owned:
@@ -76,7 +120,7 @@ class Arrears(Protocol):
 TOUCHED_COUNT, TOUCHED, FLAGS, WHOLE_GRADIENT, MAKE_UP, MAKE_UP_JOB = range(6)
 
 
-class LookupTable(_Owned):
+class LookupTable(_Owned, Arenas):
     """Values and gradients of a look-up table, and which rows have a gradient.
 
     `memory`, `gradients`: `(rows, row size)`, each row column-major: the memory of a column-major tensor `row
@@ -88,11 +132,10 @@ class LookupTable(_Owned):
     """
 
     def __init__(self, id: int, values: Floats) -> None:
-        super().__init__()
-        rows, row_size = values.shape
+        self.rows, self.row_size = rows, row_size = values.shape
+        _Owned.__init__(self)
+        Arenas.__init__(self, values, aligned_zeros(rows * row_size).reshape(rows, row_size), [(id, 0)])
         self.id = id
-        self.memory = values
-        self.gradients = aligned_zeros(rows * row_size).reshape(rows, row_size)
         self.touched = np.zeros(rows, np.int64)
         self.flags = np.zeros(rows, np.uint8)
         self.meta = np.array([0, self.touched.ctypes.data, self.flags.ctypes.data, 0, 0, 0], np.int64)
@@ -101,11 +144,21 @@ class LookupTable(_Owned):
         self.arrears: Arrears | None = None
 
     @property
+    def memory(self) -> Floats:
+        """The values, but for updates that rows have missed."""
+        return self.value_arena.here()
+
+    @property
     def values(self) -> Floats:
         """The values; updates that rows have missed are made up for first."""
         if self.arrears is not None:
             self.arrears.settle()
-        return self.memory
+        return self.value_arena.here()
+
+    def seen_values(self, start: int = 0, stop: int | None = None) -> Floats:
+        if self.arrears is not None:
+            self.arrears.settle()
+        return self.value_arena.seen(start, stop)
 
     def owe(self, arrears: Arrears) -> None:
         """From now on rows may miss updates; whoever reads a row calls the function named in `meta` first."""
@@ -135,6 +188,10 @@ class LookupTable(_Owned):
     def clear_gradients(self) -> None:
         """Gradients to zero: those of touched rows, or all after a gradient of the whole table."""
         self.gradients[self.touched_gradients()] = 0
+        self.forget_touched()
+
+    def forget_touched(self) -> None:
+        """No row has a gradient: who clears gradients where they are says so."""
         self.flags[self.touched[: self.meta[0]]] = 0
         self.meta[0] = self.meta[3] = 0
 
@@ -146,8 +203,9 @@ class AddressTable:
     """Byte addresses of all parameters of the process, in int64 arrays indexed by parameter id.
 
     `values[id]`, `gradients[id]`: the first float; `meta[id]`: `LookupTable.meta`, 0 for a dense parameter.
-    An entry is 0 once the parameter's store is gone; ids are never used again. `version` grows whenever an
-    entry changes, an array is replaced, or a parameter is frozen or freed.
+    An entry is 0 while a backend keeps the numbers in memory of its own (`bring_home` changes that), and once the
+    parameter's store is gone; ids are never used again. `version` grows whenever an entry changes, an array is replaced
+    or moves, moments too, or a parameter is frozen or freed.
     """
 
     def __init__(self) -> None:
@@ -180,21 +238,21 @@ class AddressTable:
 
     def enter(self, store: ParameterStore, slot: Slot) -> None:
         """Make a new parameter known."""
-        values, gradients = _arrays(store, slot)
         with self._locked():
             self.slots[slot.id] = weakref.ref(store), weakref.ref(slot)
-            self.values[slot.id] = values.ctypes.data
-            self.gradients[slot.id] = gradients.ctypes.data
+            owner, offset = (slot, 0) if isinstance(slot, LookupTable) else (store, slot.offset)
+            self.values[slot.id] = owner.value_arena.address(offset)
+            self.gradients[slot.id] = owner.gradient_arena.address(offset)
             self.meta[slot.id] = slot.meta.ctypes.data if isinstance(slot, LookupTable) else 0
             self.version += 1
 
-    def move(self, dense: Sequence[DenseSlot], values: Floats, gradients: Floats) -> None:
-        """An arena has new memory."""
-        ids = np.array([slot.id for slot in dense], np.int64)
-        offsets = FLOAT_BYTES * np.array([slot.offset for slot in dense], np.int64)
+    def move(self, arena: Arena) -> None:
+        """An arena has other memory, or none on the host."""
         with self._locked():
-            self.values[ids] = values.ctypes.data + offsets
-            self.gradients[ids] = gradients.ctypes.data + offsets
+            column = self.gradients if arena.gradients else self.values
+            for id, offset in arena.places:
+                if id in self.slots:
+                    column[id] = arena.address(offset)
             self.version += 1
 
     def retire(self, ids: Iterable[int]) -> None:
@@ -221,13 +279,14 @@ class AddressTable:
 addresses = AddressTable()
 
 
-class ParameterStore:
+class ParameterStore(Arenas):
     """The parameters of one root collection.
 
     `values` and `gradients` are flat arenas of the same layout, of which `used` floats are in use. Parameters
     start on multiples of 16 floats; the gaps between them hold zeros, and every update rule maps zero with
     gradient zero to zero. The arenas are replaced when they grow: take views anew after parameters were
     added. Do not add parameters while another thread computes with the store.
+    A backend may keep either arena in memory of its own (`weft_core.residence`); it comes home when it is asked for.
     """
 
     # What a backend has prepared for this store; it must notice a new `addresses.version`.
@@ -236,14 +295,20 @@ class ParameterStore:
     room: int | None = None
 
     def __init__(self) -> None:
-        self.values = aligned_zeros(FIRST_CAPACITY)
-        self.gradients = aligned_zeros(FIRST_CAPACITY)
+        # Id and offset of every dense parameter.
+        self.places: list[tuple[int, int]] = []
+        super().__init__(aligned_zeros(FIRST_CAPACITY), aligned_zeros(FIRST_CAPACITY), self.places)
         self.used = 0
         self.dense: list[DenseSlot] = []
         self.tables: list[LookupTable] = []
         self.lock = threading.RLock()
         self._ids: list[int] = []
         weakref.finalize(self, addresses.retire, self._ids).atexit = False
+
+    @property
+    def capacity(self) -> int:
+        """How many floats the arenas have room for."""
+        return len(self.value_arena.array)
 
     def add_dense(self, values: Floats) -> DenseSlot:
         """A parameter with these values (flat, memory order)."""
@@ -253,6 +318,7 @@ class ParameterStore:
             slot = DenseSlot(addresses.reserve(), self.used, len(values))
             self.values[slot.offset : slot.offset + slot.size] = values
             self._ids.append(slot.id)
+            self.places.append((slot.id, slot.offset))
             addresses.enter(self, slot)
             self.dense.append(slot)
             self.used = end
@@ -269,19 +335,15 @@ class ParameterStore:
 
     def _reserve(self, capacity: int) -> None:
         """Room for this many floats: capacity doubles, contents stay."""
-        if capacity <= len(self.values):
+        size = self.capacity
+        if capacity <= size:
             return
-        size = len(self.values)
         while size < capacity:
             size *= 2
-        values, gradients = aligned_zeros(size), aligned_zeros(size)
-        values[: self.used] = self.values[: self.used]
-        gradients[: self.used] = self.gradients[: self.used]
-        # The old arenas live until the addresses point to the new ones.
-        previous = self.values, self.gradients
-        self.values, self.gradients = values, gradients
-        addresses.move(self.dense, values, gradients)
-        del previous
+        for arena in (self.value_arena, self.gradient_arena):
+            grown = aligned_zeros(size)
+            grown[: self.used] = arena.here()[: self.used]
+            arena.replace(grown)
 
 
 def _find(id: int) -> tuple[ParameterStore, Slot]:
@@ -293,13 +355,6 @@ def _find(id: int) -> tuple[ParameterStore, Slot]:
             "ParameterCollection (or to one of its parameters) while a graph uses it"
         )
     return store, slot
-
-
-def _arrays(store: ParameterStore, slot: Slot) -> tuple[Floats, Floats]:
-    if isinstance(slot, LookupTable):
-        return slot.values.reshape(-1), slot.gradients.reshape(-1)
-    span = slice(slot.offset, slot.offset + slot.size)
-    return store.values[span], store.gradients[span]
 
 
 def owner(id: int) -> Slot:
@@ -316,10 +371,52 @@ def use_whole(id: int) -> None:
         slot.clear_arrears()
 
 
-def parameter_arrays(id: int) -> tuple[Floats, Floats]:
-    """Values and gradients of a parameter: flat views, memory order, good until a parameter is added to its
-    collection.
+def place_of(id: int) -> tuple[Arenas, int, int]:
+    """Where a parameter is: from where to where along the first axis of which arenas."""
+    store, slot = _find(id)
+    if isinstance(slot, LookupTable):
+        return slot, 0, slot.rows
+    return store, slot.offset, slot.offset + slot.size
+
+
+def bring_home(id: int) -> None:
+    """Values and gradients of a parameter back on the host, where `addresses` says.
 
     Raises `StaleExpression` when its collection is gone.
     """
-    return _arrays(*_find(id))
+    arenas, *_ = place_of(id)
+    arenas.value_arena.here()
+    arenas.gradient_arena.here()
+
+
+def parameter_values(id: int) -> Floats:
+    """Values of a parameter, to read and to change: a flat view, memory order.
+
+    It is good until a parameter is added to the collection, or a backend with memory of its own computes with it.
+    Raises `StaleExpression` when the collection is gone.
+    """
+    arenas, start, stop = place_of(id)
+    return arenas.values[start:stop].reshape(-1)
+
+
+def parameter_gradients(id: int) -> Floats:
+    """Gradients of a parameter, as `parameter_values`."""
+    arenas, start, stop = place_of(id)
+    return arenas.gradients[start:stop].reshape(-1)
+
+
+def parameter_arrays(id: int) -> tuple[Floats, Floats]:
+    """`parameter_values` and `parameter_gradients`."""
+    return parameter_values(id), parameter_gradients(id)
+
+
+def seen_values(id: int) -> Floats:
+    """Values of a parameter as they are now, to read only: a flat view; a backend that keeps them goes on doing so."""
+    arenas, start, stop = place_of(id)
+    return arenas.seen_values(start, stop).reshape(-1)
+
+
+def seen_gradients(id: int) -> Floats:
+    """Gradients of a parameter, as `seen_values`."""
+    arenas, start, stop = place_of(id)
+    return arenas.seen_gradients(start, stop).reshape(-1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from .files import PathLike, listed
-from .store import LookupTable, owner, parameter_arrays
+from .store import LookupTable, owner, parameter_arrays, seen_gradients, seen_values
 from .text_format import Record, TextFormatError, read_records, write_records
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ Assignment: TypeAlias = "tuple[StoredParameter, Record]"
 
 def record_of(parameter: StoredParameter, name: str = "") -> Record:
     """A parameter as a record of views, under its own name or another; gradients only where one is not zero."""
-    values, gradients = parameter_arrays(parameter.shape.parameter)
+    id = parameter.shape.parameter
+    gradients = seen_gradients(id)
     given = gradients if gradients.any() else None
-    return Record(is_table(parameter), name or parameter.name(), parameter.shape.dims, values, given)
+    return Record(is_table(parameter), name or parameter.name(), parameter.shape.dims, seen_values(id), given)
 
 
 def records_of(collection: ParameterCollection) -> list[Record]:

@@ -54,7 +54,7 @@ def limited(collection: ParameterCollection, room: int) -> Iterator[None]:
 def _shrink(store: ParameterStore, used: int, dense: int, tables: int, ids: int) -> None:
     """The store as it was when it held so much; its arena is zero beyond, as new parameters expect."""
     addresses.retire(store._ids[ids:])
-    del store.dense[dense:], store.tables[tables:], store._ids[ids:]
+    del store.dense[dense:], store.places[dense:], store.tables[tables:], store._ids[ids:]
     store.values[used : store.used] = 0
     store.gradients[used : store.used] = 0
     store.used = used

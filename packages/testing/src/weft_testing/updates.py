@@ -13,6 +13,7 @@ from weft_core import ComputationGraph, ParameterCollection
 from weft_core.extend import Backend, FormulaError, Idle, RuleState, UpdateRule
 from weft_core.lazy import update_lazily
 
+from .elsewhere import take_away
 from .running import REFERENCE, ConformanceError, Outcome, compare, projection, require
 
 RULES: dict[str, tuple[UpdateRule, dict[str, float]]] = {
@@ -93,8 +94,9 @@ RULES: dict[str, tuple[UpdateRule, dict[str, float]]] = {
 }
 
 # "decay" and "decay_lazy": weight decay after the rule; rows without a gradient only decay, or take an idle step, too.
+# "elsewhere": before each update, another backend has taken everything into memory of its own.
 SITUATIONS = (
-    "dense", "sparse", "all_rows", "lazy", "whole_table", "frozen", "grown",
+    "dense", "sparse", "all_rows", "lazy", "whole_table", "frozen", "grown", "elsewhere", "elsewhere_lazy",
     "decay", "decay_lazy", "decay_all_rows", "decay_whole_table", "decay_frozen", "decay_grown",
 )  # fmt: skip
 KEPT_SHARES = (0.75, 0.5, 0.875)
@@ -171,6 +173,8 @@ def check_update(backend: Backend, rule_name: str, situation: str) -> None:
             model.backward(turn)
             if situation.endswith("grown") and turn == 1:
                 model.collection.add_parameters((40, 40), 0.5)
+        if situation.startswith("elsewhere"):
+            take_away(ours.collection.store, moments)
         where = f"{backend.name}: {rule_name}, {situation}, update {turn}"
         _check_norm(backend, ours, where)
         scale, store = (1.0, 0.5, 2.0)[turn], ours.collection.store

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from weft_core.rules import RuleState, spans
-from weft_core.store import DenseSlot, Floats, ParameterStore, Slot, parameter_arrays
+from weft_core.store import DenseSlot, Floats, ParameterStore, Slot, parameter_values
 
 from .part import beside, slots_of
 
@@ -72,9 +72,9 @@ class MovingAverage:
         arena = self._state.arena(_AVERAGE, store)
         for count, slots in alike.items():
             for start, end in spans(slots):
-                self._blend(arena[start:end], store.values[start:end], count)
+                self._blend(arena[start:end], store.seen_values(start, end), count)
         for table in store.tables:
-            self._blend(self.of(store, table), table.values.reshape(-1), self.counts.get(table.id, 0))
+            self._blend(self.of(store, table), table.seen_values().reshape(-1), self.counts.get(table.id, 0))
         for member in slots_of(store):
             self.counts[member.id] = self.counts.get(member.id, 0) + 1
 
@@ -93,7 +93,7 @@ class MovingAverage:
             count = self.counts.get(slot.id, 0)
             if not count:
                 continue
-            values = parameter_arrays(slot.id)[0]
+            values = parameter_values(slot.id)
             weights[slot.id] = values.copy()
             # The weights of an average that began with zero sum to 1 - beta^n.
             corrected = self.kind == "exponential" and bias_correction
@@ -107,5 +107,5 @@ class MovingAverage:
         assert self._weights is not None
         for slot in slots_of(store):
             if slot.id in self._weights:
-                parameter_arrays(slot.id)[0][...] = self._weights[slot.id]
+                parameter_values(slot.id)[...] = self._weights[slot.id]
         self.swapped, self._weights = False, None

@@ -7,7 +7,7 @@ import numpy as np
 from weft_core.collection import ParameterCollection
 from weft_core.files import PathLike
 from weft_core.rules import UpdateRule
-from weft_core.store import Floats, LookupTable, Slot, parameter_arrays
+from weft_core.store import Floats, LookupTable, Slot, parameter_values, seen_values
 
 from .errors import TrainerError
 from .part import Part, members, slots_of
@@ -71,7 +71,7 @@ class EGTrainer(Trainer):
             self.cycle += 1
 
     def check(self, parts: list[Part]) -> None:
-        new = []
+        new: list[Slot] = []
         for part in parts:
             if part.decay:
                 raise TrainerError(
@@ -80,14 +80,14 @@ class EGTrainer(Trainer):
                 )
             for slot in slots_of(part.store):
                 if slot.updated:
-                    values = _distributions(slot)
                     first = slot.id not in self._seen
-                    self._require_positive(values, first)
+                    self._require_positive(_distributions(slot, seen_values(slot.id)), first)
                     if first:
-                        new.append((slot.id, values))
-        for id, values in new:
+                        new.append(slot)
+        for slot in new:
+            values = _distributions(slot, parameter_values(slot.id))
             values /= values.sum(axis=1, keepdims=True)
-            self._seen.add(id)
+            self._seen.add(slot.id)
 
     def _require_positive(self, values: Floats, first: bool) -> None:
         """What is so improbable that it has become 0 may stay so, but nothing can begin there."""
@@ -111,7 +111,6 @@ class EGTrainer(Trainer):
         self._seen.update(p.shape.parameter for p in members(self.model))
 
 
-def _distributions(slot: Slot) -> Floats:
-    """A view of the values with a distribution in each row."""
-    rows = len(slot.memory) if isinstance(slot, LookupTable) else 1
-    return parameter_arrays(slot.id)[0].reshape(rows, -1)
+def _distributions(slot: Slot, values: Floats) -> Floats:
+    """The values with a distribution in each row."""
+    return values.reshape(slot.rows if isinstance(slot, LookupTable) else 1, -1)

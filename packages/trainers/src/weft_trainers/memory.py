@@ -10,7 +10,7 @@ import numpy as np
 
 from weft_core.files import ParameterFileError, PathLike, load_arrays, save_arrays
 from weft_core.lazy import clear_arrears
-from weft_core.parameters import LookupParameters, StoredParameter
+from weft_core.parameters import indexed
 from weft_core.store import Floats, owner
 
 from .arguments import finite_rate
@@ -39,18 +39,10 @@ def arrays(trainer: Trainer, average: MovingAverage | None) -> Arrays:
     for p in everything:
         slot = owner(p.shape.parameter)
         for name in trainer.rule.state:
-            views[name + p.name()] = _shaped(beside(trainer.state, name, trainer.model.store, slot), p)
+            views[name + p.name()] = indexed(p, beside(trainer.state, name, trainer.model.store, slot))
         if average is not None:
-            views[_AVERAGE + p.name()] = _shaped(average.of(trainer.model.store, slot), p)
+            views[_AVERAGE + p.name()] = indexed(p, average.of(trainer.model.store, slot))
     return views
-
-
-def _shaped(flat: Floats, parameter: StoredParameter) -> Floats:
-    """Memory order as indices of the parameter."""
-    if not isinstance(parameter, LookupParameters):
-        return flat.reshape(parameter.shape.dims, order="F")
-    rows = flat.reshape((parameter.rows, *parameter.row_dims[::-1]))
-    return rows.transpose(0, *range(len(parameter.row_dims), 0, -1))
 
 
 def save(path: PathLike, trainer: Trainer) -> None:

@@ -45,7 +45,7 @@ def beside(state: RuleState, name: str, store: ParameterStore, slot: Slot) -> Fl
 def part_of(root: ParameterStore, parameters: Iterable[StoredParameter]) -> ParameterStore:
     """The arenas of a root, with the slots of these parameters only."""
     part = ParameterStore.__new__(ParameterStore)
-    part.values, part.gradients, part.used = root.values, root.gradients, root.used
+    part.value_arena, part.gradient_arena, part.used = root.value_arena, root.gradient_arena, root.used
     slots = [owner(p.shape.parameter) for p in parameters]
     part.dense = [slot for slot in slots if isinstance(slot, DenseSlot)]
     part.tables = [slot for slot in slots if isinstance(slot, LookupTable)]

@@ -87,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(command=_convert)
 
     info = commands.add_parser("info", help="versions, backends and threads of this installation")
+    info.add_argument(
+        "--graph",
+        type=Path,
+        metavar="PROGRAM",
+        help="run this Python program and show what the last plan of its last graph ran together",
+    )
     info.set_defaults(command=_info)
     return parser
 
@@ -213,6 +219,8 @@ def _convert(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     import weft as dy
 
+    if options.graph is not None:
+        return _info_graph(options.graph)
     print(f"{'weft':10} {dy.__version__}")
     for name in ("numpy", "numba", "scipy", "triton"):
         try:
@@ -232,6 +240,26 @@ def _info(options: argparse.Namespace) -> int:
         print(f"  {variable}: {os.environ.get(variable, 'not set')}")
     for line in _blas():
         print(f"  {line}")
+    return 0
+
+
+def _info_graph(program: Path) -> int:
+    """Run a program, then show the groups of its last graph, those without a kernel marked."""
+    import runpy
+
+    from weft_core.graph import current
+    from weft_core.settings import settings
+
+    runpy.run_path(str(program), run_name="__main__")
+    groups = current().execution.groups()
+    print(f"\nthe last plan of {program.name} on the backend {settings.backend().name}: {len(groups)} kinds")
+    if groups:
+        print(f"{'steps':>7} {'instructions':>12}  kind")
+    for group in groups:
+        print(f"{group.steps:7} {group.instructions:12}  {group.kind}{'  on the host' if group.on_host else ''}")
+    host = sum(group.steps for group in groups if group.on_host)
+    if host:
+        print(f"{host} steps have no kernel: their NumPy reference runs on the host")
     return 0
 
 

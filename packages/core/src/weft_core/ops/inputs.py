@@ -249,7 +249,8 @@ def inputTensorTranspose(
 ) -> InputExpression:
     """Flat numbers, already column-major, as an expression of dims `dim` (default: one vector)."""
     numbers = flat_numbers(val)
-    dims = (len(numbers) // batch_size,) if dim is None else as_dims(dim)
+    # A batch of none is refused where shapes are made.
+    dims = (len(numbers) // max(batch_size, 1),) if dim is None else as_dims(dim)
     return record_input(current(), shape_of(dims, batch_size), numbers)
 
 

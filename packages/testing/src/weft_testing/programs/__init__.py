@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cells, gradients, lifetimes, planning, values
+from . import cells, gradients, lifetimes, planning, residence, values
 from .table import PROGRAMS
 
-__all__ = ["PROGRAMS", "cells", "gradients", "lifetimes", "planning", "values"]
+__all__ = ["PROGRAMS", "cells", "gradients", "lifetimes", "planning", "residence", "values"]

@@ -1,0 +1,390 @@
+"""Products of computed matrices, Z = X Y, and their gradients; those with parameters on the left are `affine.py`.
+
+Each example of each instruction has a product of its own, of any size. Where one left matrix is that of all examples,
+or of several instructions, the columns that it meets are those of one product. Small matrices do not fill tiles: their
+products are sums (`sums.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from weft_core.signature import Signature
+
+from .access import add, constant, row_offsets, rows, takes_gradient
+from .dots import dot
+from .lowering import LARGE, STREAM, Gradient, Lowering, Tiles, Value, lowering
+from .opcodes import opcode
+from .sums import Strides, lower_sums
+from .tiles import aligned, column_starts, memory, multiply, size, tiles_of
+
+# Rows and inner size from which a product is made of tiles.
+LEAST = 8
+# Columns up to which tiles are narrow; multiplications from which a launch of their own pays.
+FEW, MANY = 16, 1 << 22
+# Columns that the gradient of a left matrix sums for several instructions together, where these share it.
+JOINED = 256
+_JOINED = tl.constexpr(JOINED)
+# Tiles of the stream, narrow ones, and those of the kernel for large products: rows and columns.
+TILE, NARROW, WIDE = (32, 64), (64, 16), (64, 128)
+
+# Constants of all bodies: rows of X, its columns, columns of Y; columns of an instruction, those that Y has itself;
+# examples of X, columns that one X meets, and instructions that may share it.
+
+
+@triton.jit
+def is_one(words, at, k, first, end):
+    """Whether rows `first` to `end`, at most `JOINED`, of view `k` are one and the same."""
+    place = tl.load(words + at + 8 + 4 * k + 1)
+    differ = 0
+    if place >= 0:
+        r = first + tl.arange(0, _JOINED)
+        start = tl.load(words + place + first)
+        differ = tl.max((tl.load(words + place + r, mask=r < end, other=start) != start).to(tl.int32), 0)
+    return differ == 0
+
+
+@triton.jit
+def shared_columns(words, at, tables, left, matrix, first, end):
+    """The columns that a tile takes, which alone has `first` to `end` of those that left matrix `matrix` meets.
+
+    Where instructions share the left matrix, in view `left`, the tile of the first of them takes the columns of all.
+    """
+    joined = constant(words, at, tables, 7)
+    if joined > 1:
+        own = constant(words, at, tables, 6)
+        leader = matrix // joined * joined
+        last = tl.minimum(leader + joined, rows(words, at))
+        if is_one(words, at, left, leader, last):
+            first = leader * own
+            end = tl.where(matrix == leader, last * own, first)
+    return first, end
+
+
+@triton.jit
+def columns_of_tile(words, at, tables, left, number, N: tl.constexpr):
+    """First and end of the columns of tile `number`, of all that have one range of rows."""
+    own = constant(words, at, tables, 6)
+    across = (own + N - 1) // N
+    matrix = number // across
+    first = matrix * own + (number - matrix * across) * N
+    return shared_columns(words, at, tables, left, matrix, first, (matrix + 1) * own)
+
+
+@triton.jit
+def left_start(words, at, tables, k, column, ALIGNED: tl.constexpr):
+    """Where the left matrix begins, in view `k`, that a column meets."""
+    columns = constant(words, at, tables, 3)
+    row = column // columns
+    example = (column - row * columns) // constant(words, at, tables, 2) % constant(words, at, tables, 5)
+    place = tl.load(words + at + 8 + 4 * k + 1)
+    start = tl.load(words + place + row, mask=place >= 0, other=0)
+    start += example * constant(words, at, tables, 0) * constant(words, at, tables, 1)
+    if ALIGNED:
+        start = tl.multiple_of(start, 4)
+    return start
+
+
+@triton.jit
+def both_aligned(bases, words, at, tables, k, m, first, end):
+    """Whether columns of X and Y, and the rows of views `k` and `m` that have columns `first` to `end`, are aligned."""
+    sizes = constant(words, at, tables, 0) | constant(words, at, tables, 1)
+    columns = constant(words, at, tables, 3)
+    begin, stop = first // columns, (end - 1) // columns + 1
+    return ((sizes & 3) == 0) & aligned(bases, words, at, k, begin, stop) & aligned(bases, words, at, m, begin, stop)
+
+
+@triton.jit
+def forward_tile(
+    words, at, bases, tables, down, column, first, end, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    height = size(words, at, tables, 0, ALIGNED)
+    inner = size(words, at, tables, 1, ALIGNED)
+    columns = constant(words, at, tables, 3)
+    i = down + tl.arange(0, M)
+    q = first + tl.arange(0, N)
+    inside = q < end
+    x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, column, ALIGNED)
+    y = memory(bases, words, at, 2, ALIGNED)
+    starts = column_starts(words, at, 2, q, inside, columns, constant(words, at, tables, 4), inner, ALIGNED)
+    total = tl.zeros([M, N], tl.float32)
+    total = multiply(total, x, i, 1, height, i < height, y, starts, inside, 0, inner, inner, K, PRECISION)
+    z = column_starts(words, at, 0, q, inside, columns, columns, height, ALIGNED)
+    pointers = memory(bases, words, at, 0, ALIGNED) + (z[None, :] + i[:, None])
+    tl.store(pointers, total, mask=(i < height)[:, None] & inside[None, :])
+
+
+@triton.jit
+def forward(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
+    """Z = X Y; views: Z, X, Y."""
+    height = (constant(words, at, tables, 0) + M - 1) // M
+    down = tile % height * M
+    first, end = columns_of_tile(words, at, tables, 1, tile // height, N)
+    if first < end:
+        if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
+            forward_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
+        elif N > 16:
+            for part in range(0, N, N // 2):
+                forward_tile(words, at, bases, tables, down, first, first + part, end, PRECISION, M, N // 2, 16, False)
+        else:
+            for part in range(0, M, M // 2):
+                forward_tile(words, at, bases, tables, down + part, first, first, end, PRECISION, M // 2, N, 32, False)
+
+
+@triton.jit
+def right_tile(
+    words, at, bases, tables, down, column, first, end, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    height = size(words, at, tables, 0, ALIGNED)
+    inner = size(words, at, tables, 1, ALIGNED)
+    columns = constant(words, at, tables, 3)
+    i = down + tl.arange(0, M)
+    q = first + tl.arange(0, N)
+    inside = q < end
+    x = memory(bases, words, at, 1, ALIGNED)
+    dz = memory(bases, words, at, 0, ALIGNED)
+    total = tl.zeros([M, N], tl.float32)
+    left = x + left_start(words, at, tables, 1, column, ALIGNED)
+    starts = column_starts(words, at, 0, q, inside, columns, columns, height, ALIGNED)
+    total = multiply(total, left, i, height, 1, i < inner, dz, starts, inside, 0, height, height, K, PRECISION)
+    dy = column_starts(words, at, 2, q, inside, columns, constant(words, at, tables, 4), inner, ALIGNED)
+    inside &= takes_gradient(words, at, 2, row_offsets(words, at, 2, q // columns, inside))
+    pointers = memory(bases, words, at, 2, ALIGNED) + (dy[None, :] + i[:, None])
+    add(pointers, total, (i < inner)[:, None] & inside[None, :], words, at, 2)
+
+
+@triton.jit
+def right_gradient(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
+    """dY += X^T dZ; views: dZ, X, dY."""
+    inner = (constant(words, at, tables, 1) + M - 1) // M
+    down = tile % inner * M
+    first, end = columns_of_tile(words, at, tables, 1, tile // inner, N)
+    if first < end:
+        if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
+            right_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
+        elif N > 16:
+            for part in range(0, N, N // 2):
+                right_tile(words, at, bases, tables, down, first, first + part, end, PRECISION, M, N // 2, 16, False)
+        else:
+            for part in range(0, M, M // 2):
+                right_tile(words, at, bases, tables, down + part, first, first, end, PRECISION, M // 2, N, 32, False)
+
+
+@triton.jit
+def left_tile(
+    words, at, bases, tables, down, right, first, end, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    height = size(words, at, tables, 0, ALIGNED)
+    inner = size(words, at, tables, 1, ALIGNED)
+    columns = constant(words, at, tables, 3)
+    own = constant(words, at, tables, 4)
+    i = down + tl.arange(0, M)
+    j = right + tl.arange(0, N)
+    dz = memory(bases, words, at, 0, ALIGNED)
+    y = memory(bases, words, at, 1, ALIGNED)
+    total = tl.zeros([M, N], tl.float32)
+    for begin in range(first, end, K):
+        q = begin + tl.arange(0, K)
+        there = q < end
+        above = column_starts(words, at, 0, q, there, columns, columns, height, ALIGNED)
+        beside = column_starts(words, at, 1, q, there, columns, own, inner, ALIGNED)
+        a = tl.load(dz + (i[:, None] + above[None, :]), mask=(i < height)[:, None] & there[None, :], other=0.0)
+        b = tl.load(y + (beside[:, None] + j[None, :]), mask=there[:, None] & (j < inner)[None, :], other=0.0)
+        total = dot(a, b, total, PRECISION)
+    row = first // columns + tl.arange(0, 1)
+    taken = tl.max(takes_gradient(words, at, 2, row_offsets(words, at, 2, row, row >= 0)).to(tl.int32), 0) != 0
+    dx = memory(bases, words, at, 2, ALIGNED) + left_start(words, at, tables, 2, first, ALIGNED)
+    there = (i < height)[:, None] & (j < inner)[None, :] & taken
+    add(dx + (i[:, None] + j[None, :] * height), total, there, words, at, 2)
+
+
+@triton.jit
+def left_gradient(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
+    """dX += dZ Y^T; views: dZ, Y, dX."""
+    down = (constant(words, at, tables, 0) + M - 1) // M
+    across = (constant(words, at, tables, 1) + N - 1) // N
+    own = constant(words, at, tables, 6)
+    matrix = tile // (down * across)
+    i = tile % down * M
+    j = tile // down % across * N
+    first, end = shared_columns(words, at, tables, 2, matrix, matrix * own, (matrix + 1) * own)
+    if first < end:
+        if both_aligned(bases, words, at, tables, 1, 2, first, end):
+            left_tile(words, at, bases, tables, i, j, first, end, PRECISION, M, N, K, True)
+        else:
+            for part in range(0, N, N // 2):
+                left_tile(words, at, bases, tables, i, j + part, first, end, PRECISION, M, N // 2, 16, False)
+
+
+@opcode
+def product_forward(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    forward(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
+
+
+@opcode
+def product_forward_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    forward(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
+
+
+@opcode
+def product_forward_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    forward(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+
+
+@opcode
+def product_right(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    right_gradient(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
+
+
+@opcode
+def product_right_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    right_gradient(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
+
+
+@opcode
+def product_right_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    right_gradient(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+
+
+@opcode
+def product_left(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    left_gradient(words, at, tile, bases, tables, PRECISION, 32, 64, 16)
+
+
+@opcode
+def product_left_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    left_gradient(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Sizes of the products of an instruction: X is `rows` x `inner`, Y is `inner` x `columns`; their examples."""
+
+    rows: int
+    inner: int
+    columns: int
+    left_batch: int
+    right_batch: int
+
+    @property
+    def batch(self) -> int:
+        """Examples of the result."""
+        return max(self.left_batch, self.right_batch)
+
+    @property
+    def met(self) -> int:
+        """Columns that one left matrix meets."""
+        return self.columns * self.batch // self.left_batch
+
+    def joined(self, most: int) -> int:
+        """Instructions that share their left matrix and are taken together, for so many columns."""
+        return max(1, most // self.met) if self.left_batch == 1 else 1
+
+
+@lowering("matrix_product")
+def lower_matrix_product(signature: Signature, plan: Lowering) -> None:
+    """X is a matrix, or a vector as one column; so is Y."""
+    x, y = signature.operands
+    lower_product(Product(x.rows, x.dim(1), y.dim(1), x.batch, y.batch), plan)
+
+
+def lower_product(p: Product, plan: Lowering) -> None:
+    """Tiles of the stream, or of the kernel for large products; sums where matrices are small."""
+    if min(p.rows, p.inner) < LEAST:
+        _lower_sums(p, plan)
+        return
+    _lower_forward(p, plan)
+    if plan.needs[1]:
+        _lower_left_gradient(p, plan)
+    if plan.needs[2]:
+        _lower_right_gradient(p, plan)
+
+
+def _constants(p: Product, joined: int) -> list[int]:
+    return [
+        p.rows, p.inner, p.columns, p.columns * p.batch, p.columns * p.right_batch, p.left_batch, p.met, p.joined(joined)
+    ]  # fmt: skip
+
+
+def _form(narrow: Any, small: Any, large: Any, p: Product, plan: Lowering) -> tuple[Any, tuple[int, int], int]:
+    """Of three bodies the one for these sizes, its tile, and the kernel that runs it."""
+    if _is_large(p):
+        return large, WIDE, LARGE
+    if p.met <= FEW and plan.signature.operands[0].parameter < 0:
+        return narrow, NARROW, STREAM
+    return small, TILE, STREAM
+
+
+def _is_large(p: Product) -> bool:
+    return p.rows * p.inner * p.met >= MANY and min(p.rows, p.inner, p.met) >= 64
+
+
+def _lower_forward(p: Product, plan: Lowering) -> None:
+    body, (m, n), kernel = _form(product_forward_narrow, product_forward, product_forward_large, p, plan)
+    tiles = p.left_batch * tiles_of(p.met, n) * tiles_of(p.rows, m)
+    plan.forward(
+        body,
+        Tiles(tiles, 1),
+        [Value(0), Value(1), Value(2)],
+        constants=_constants(p, n),
+        kernel=kernel,
+    )
+
+
+def _lower_right_gradient(p: Product, plan: Lowering) -> None:
+    body, (m, n), kernel = _form(product_right_narrow, product_right, product_right_large, p, plan)
+    # Tiles of all examples of X add to one Y.
+    shared = p.right_batch < p.left_batch
+    plan.backward(
+        body,
+        Tiles(p.left_batch * tiles_of(p.met, n) * tiles_of(p.inner, m), 1),
+        [Gradient(0), Value(1), Gradient(2, shared=shared)],
+        constants=_constants(p, n),
+        kernel=kernel,
+    )
+
+
+def _lower_left_gradient(p: Product, plan: Lowering) -> None:
+    large = _is_large(p)
+    m, n = WIDE if large else TILE
+    plan.backward(
+        product_left_large if large else product_left,
+        Tiles(p.left_batch * tiles_of(p.rows, m) * tiles_of(p.inner, n), 1),
+        [Gradient(0), Value(2), Gradient(1)],
+        constants=_constants(p, JOINED),
+        kernel=LARGE if large else STREAM,
+    )
+
+
+def _lower_sums(p: Product, plan: Lowering) -> None:
+    """Every number of a result is a sum of products; strides are those of matrices column by column."""
+    left = p.rows * p.inner if p.left_batch > 1 else 0
+    right = p.inner * p.columns if p.right_batch > 1 else 0
+    z = p.rows * p.columns
+    lower_sums(
+        plan.forward, [Value(0), Value(1), Value(2)], (p.rows, p.columns, p.batch), (p.inner, 1),
+        Strides(left, 1, 0, p.rows, 0), Strides(right, 0, p.inner, 1, 0),
+    )  # fmt: skip
+    if plan.needs[1]:
+        lower_sums(
+            plan.backward, [Gradient(1), Gradient(0), Value(2)], (p.rows, p.inner, p.left_batch),
+            (p.columns, p.batch // p.left_batch), Strides(z, 1, 0, p.rows, z), Strides(right, 0, 1, p.inner, right),
+        )  # fmt: skip
+    if plan.needs[2]:
+        lower_sums(
+            plan.backward, [Gradient(2), Value(1), Gradient(0)], (p.inner, p.columns, p.right_batch),
+            (p.rows, p.batch // p.right_batch), Strides(left, p.rows, 0, 1, left), Strides(z, 0, p.rows, 1, z),
+        )  # fmt: skip

@@ -1,0 +1,57 @@
+"""One matrix product of Weft's kernels, on request. See `products.py`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import numpy as np
+from timed import Timed
+from weft_device import device_backend, level_works, repeated
+from worker import Answer, serve
+
+import weft as dy
+from weft_triton.backend import TritonBackend
+
+SEARCH_SECONDS = 0.002
+
+
+class Product(Timed):
+    """The level of a graph that holds the product: y = W x for `columns` instructions, or the gradient of W."""
+
+    def __init__(self) -> None:
+        self.backends: dict[str, TritonBackend] = {}
+        self.open = ExitStack()
+
+    def prepare(self, rows: int, inner: int, columns: int, precision: str, gradient: bool) -> Answer:
+        """Plan and run a graph whose one product has these sizes; the level that takes the longest is the product."""
+        self.open.close()
+        backend = self.backends.get(precision) or device_backend(precision=precision)
+        self.backends[precision], self.device = backend, backend.device
+        rng = np.random.default_rng(0)
+        self.model = dy.ParameterCollection()
+        weight = self.model.parameters_from_numpy(rng.uniform(-1, 1, (rows, inner)))
+        table = self.model.lookup_parameters_from_numpy(rng.uniform(-1, 1, (columns, inner)))
+        graph = self.open.enter_context(dy.ComputationGraph(backend=backend))
+        # Constants: the operand's gradient would be one more product.
+        ys = [weight * x for x in dy.lookup_each(table, range(columns), update=False)]
+        loss = dy.esum([dy.sum_elems(y) for y in ys])
+        loss.value()
+        if gradient:
+            loss.backward()
+        self.flops = 2.0 * rows * inner * columns
+        works = level_works(graph)
+        times = [repeated(work, self.device, SEARCH_SECONDS) for work in works]
+        self.work = works[times.index(max(times))]
+        return {"step_seconds": max(times), "levels": len(times)}
+
+    def measure(self, seconds: float, first: int) -> Answer:
+        """Units are floating-point operations."""
+        return {"units": self.flops, "seconds": repeated(self.work, self.device, seconds)}
+
+
+def main() -> None:
+    serve(Product().handle)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,17 +27,21 @@ PACKAGES = (
 COVERAGE_FLOOR = os.environ.get("WEFT_COVERAGE_FLOOR", "90")
 
 
-def install_packages(session: nox.Session, *extra: str, editable: bool = True) -> None:
-    """Install all packages in one call: siblings are pinned `==`, so pip must see them together."""
+def install_packages(session: nox.Session, *extra: str, editable: bool = True, gpu: bool = True) -> None:
+    """Install all packages in one call: siblings are pinned `==`, so pip must see them together.
+
+    `gpu`: with the Triton backend, which is a large download.
+    """
     flag = ["--editable"] if editable else []
-    folders = [argument for folder in PACKAGES for argument in (*flag, f"./{folder}")]
+    wanted = [folder for folder in PACKAGES if gpu or folder != "backends/triton"]
+    folders = [argument for folder in wanted for argument in (*flag, f"./{folder}")]
     session.install(*folders, *extra)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """Install Weft as a user would and run its demonstration."""
-    install_packages(session, editable=False)
+    install_packages(session, editable=False, gpu=False)
     session.run("python", "-m", "weft", "demo", *session.posargs)
 
 
@@ -105,7 +109,7 @@ def bench(session: nox.Session) -> None:
     `--torch` also installs PyTorch to compare with; `--make-dynet` makes an environment for the DyNet wheel.
     Commands and options: tests/benchmarks/bench.py.
     """
-    install_packages(session, "threadpoolctl>=3.5")
+    install_packages(session, "threadpoolctl>=3.5", gpu=False)
     if "--torch" in session.posargs:
         session.install("torch==2.13.0")
     session.run("python", "tests/benchmarks/bench.py", *session.posargs)
@@ -118,7 +122,7 @@ def parity(session: nox.Session) -> None:
     DyNet needs a CPython 3.8, which is looked for, or an interpreter that has DyNet: `--dynet PYTHON`. Without one
     nothing is compared, and the session says so. Options: tests/parity/side_by_side.py.
     """
-    install_packages(session)
+    install_packages(session, gpu=False)
     session.run("python", "tests/parity/side_by_side.py", *session.posargs)
 
 

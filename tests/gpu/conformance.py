@@ -11,8 +11,10 @@ import re
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from conformance_worker import rows
 from part import Chosen, chosen, left_out, record
 from worker import Lost, Worker
 
@@ -66,10 +68,10 @@ class Tally:
         )  # fmt: skip
 
 
-def groups_of(rows: list[str]) -> deque[list[str]]:
+def groups_of(names: list[str]) -> deque[list[str]]:
     """Rows that share kernels: those of one operation, other rows by fives."""
     groups: dict[str, list[str]] = {}
-    for n, row in enumerate(rows):
+    for n, row in enumerate(names):
         operation = re.match(r"test_operation\[([^-\]]*)", row)
         groups.setdefault(operation[1] if operation else f"{row.partition('[')[0]} {n // 5}", []).append(row)
     return deque(groups.values())
@@ -83,6 +85,7 @@ def work(groups: deque[list[str]], tally: Tally, options: Chosen) -> None:
             group = groups.popleft()
         except IndexError:
             break
+        survey(worker, group)
         for row in group:
             if options.left <= 0:
                 break
@@ -99,10 +102,17 @@ def work(groups: deque[list[str]], tally: Tally, options: Chosen) -> None:
     worker.stop()
 
 
-def run(mode: str, rows: list[str], options: Chosen) -> Tally:
+def survey(worker: Worker, group: list[str]) -> None:
+    """Let the process compile for the whole group at once; without that, it compiles for each row."""
+    worker.losses = 0
+    with suppress(Lost):
+        worker.ask(ROW_SECONDS, prepare=group)
+
+
+def run(mode: str, names: list[str], options: Chosen) -> Tally:
     """All rows in one mode."""
-    tally, groups = Tally(mode, len(rows)), groups_of(rows)
-    print(f"{mode}: {len(rows)} rows", flush=True)
+    tally, groups = Tally(mode, len(names)), groups_of(names)
+    print(f"{mode}: {len(names)} rows", flush=True)
     count = min(MOST_PROCESSES, max(1, (os.cpu_count() or 1) - 2), len(groups)) if not options.rehearse else 1
     threads = [threading.Thread(target=work, args=(groups, tally, options)) for _ in range(count)]
     for thread in threads:
@@ -120,15 +130,14 @@ def run(mode: str, rows: list[str], options: Chosen) -> Tally:
 
 def main() -> None:
     options = chosen(__doc__)
-    asked = Worker("conformance_worker.py")
-    rows: list[str] = asked.ask(120.0)["rows"]
-    asked.stop()
+    every = list(rows())
     failed = 0
     for mode, full in (("levels", ""), ("tape", TAPE)):
         pattern = options.pick(full, QUICK[mode], REHEARSAL[mode])
-        kept = [row for row in rows if re.match(pattern, row)]
-        if len(kept) < len(rows):
-            left_out("conformance", f"{len(rows) - len(kept)} of {len(rows)} rows, {mode}", "not chosen for this mode")
+        kept = [row for row in every if re.match(pattern, row)]
+        if len(kept) < len(every):
+            others = len(every) - len(kept)
+            left_out("conformance", f"{others} of {len(every)} rows, {mode}", "not chosen for this mode")
         failed += len(run(mode, kept, options).failures)
     if failed:
         raise SystemExit(1)

@@ -1,6 +1,6 @@
 """Runs rows of the conformance kit on the device: `{"row": id}` is answered with how it went.
 
-The rows are those of `BackendConformance`, read from its parameters as pytest would.
+`{"prepare": ids}` comes before the rows of a group: they are surveyed (`survey.py`). The rows are those of `BackendConformance`, read from its parameters as pytest would.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ def main() -> None:
     backend: list[Any] = []
 
     def handle(request: Answer) -> Answer:
-        if "row" not in request:
-            return {"rows": list(known)}
         if not backend:
+            from survey import prepare
             from weft_device import device_backend
 
             backend.append(device_backend(mode=mode))
+        if "prepare" in request:
+            return {"opcodes": prepare(backend[0], [known[row] for row in request["prepare"]])}
         return checked(backend[0], known[request["row"]])
 
     serve(handle)

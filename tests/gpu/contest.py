@@ -21,7 +21,8 @@ SLOWEST_STEP, MOST_SECONDS = 20.0, 6.0
 def compete(
     contestants: Mapping[str, Worker], settings: Mapping[str, Settings], seconds: float, options: Chosen
 ) -> dict[str, dict[str, Any]]:
-    """Figures of everyone who has settings: `rate` (median of units a second), `spread`, or `lost` (why there are none).
+    """Figures of everyone who has settings: `rate` (median of units a second) and `spread`; or `lost`, why there is no
+    rate, or `slow`, why it was not measured.
 
     `seconds`: of one round of one contestant.
     """
@@ -29,12 +30,12 @@ def compete(
     _together(contestants, settings, found)
     running = {name: figures["step_seconds"] for name, figures in found.items() if "lost" not in figures}
     for name in [name for name, step in running.items() if step > SLOWEST_STEP]:
-        found[name]["lost"] = f"one step takes {running.pop(name):.0f} s"
+        found[name]["slow"] = f"one step takes {running.pop(name):.0f} s"
     rates: dict[str, list[float]] = {name: [] for name in running}
     rounds = ROUNDS if not options.rehearse else 1
     for turn in range(rounds):
         for name, step in running.items():
-            if "lost" in found[name] or turn and turn * max(step, seconds) > MOST_SECONDS:
+            if "lost" in found[name] or turn * max(step, seconds) > MOST_SECONDS:
                 continue
             try:
                 answer = contestants[name].ask(60 + 5 * step, do="measure", seconds=seconds, first=turn)

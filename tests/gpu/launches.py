@@ -1,7 +1,7 @@
 """What a launch costs the host: microseconds of `Program.launch`, by the number of arguments.
 
-`backends/triton/tests/stub_driver.py tests/gpu/run.py launches` takes a driver that does nothing, so that what is left is
-the cost of Triton's launcher and of Python.
+With `backends/triton/tests/stub_driver.py tests/gpu/run.py launches` the driver does nothing, and what is left is the
+cost of Triton's launcher and of Python.
 """
 
 from __future__ import annotations

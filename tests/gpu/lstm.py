@@ -1,4 +1,4 @@
-"""LSTM tapes: a launch for each level against one cooperative launch, and PyTorch's nn.LSTM and LSTMCell beside them."""
+"""LSTM tapes: a launch for each level against one cooperative launch, beside PyTorch's nn.LSTM and LSTMCell."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def main() -> None:
     if options.quick:
         left_out("lstm", "batch 16 and 256", "not part of this length")
     steps, replay_seconds = options.pick(STEPS, STEPS, 2), options.pick(REPLAY_SECONDS, REPLAY_SECONDS, 0.0)
+    good = True
     for hidden in options.pick(HIDDEN, HIDDEN, (4,)):
         for batch in batches:
             title = f"hidden {hidden}, batch {batch}"
@@ -33,12 +34,16 @@ def main() -> None:
             settings = {"hidden": hidden, "batch": batch, "steps": steps, "replay_seconds": replay_seconds}
             seconds = options.pick(ROUND_SECONDS, ROUND_SECONDS, 0.0)
             line = []
-            for name, figures in compete(workers, dict.fromkeys(workers, settings), seconds, options).items():
+            results = compete(workers, dict.fromkeys(workers, settings), seconds, options)
+            good &= not any("lost" in figures for figures in results.values())
+            for name, figures in results.items():
                 record("lstm", f"{title}, {name}", hidden=hidden, batch=batch, name=name, **figures)
                 line.append(f"{name} {1e6 / figures['rate']:.1f}" if "rate" in figures else f"{name} lost")
             print(f"  {title}, us a step: {', '.join(line)}", flush=True)
     for worker in workers.values():
         worker.stop()
+    if not good:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.util import find_spec
+from typing import Any
 
 from contest import compete
-from part import chosen, left_out, record
+from part import Chosen, chosen, left_out, record
 from worker import Worker
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -16,6 +18,24 @@ COLUMNS = (64, 256, 1472)
 ROUND_SECONDS = 0.05
 
 
+def measure(workers: dict[str, Worker], size: dict[str, Any], options: Chosen) -> bool:
+    """One product by everyone; False when somebody was lost."""
+    rows, inner = size["weight"]
+    what = "gradient" if size["gradient"] else "forward"
+    title = f"{rows} x {inner}, {size['columns']} columns, {what}, {size['precision']}"
+    if options.left <= 0:
+        left_out("products", title, "out of time")
+        return True
+    seconds = options.pick(ROUND_SECONDS, ROUND_SECONDS, 0.0)
+    line = []
+    results = compete(workers, dict.fromkeys(workers, size), seconds, options)
+    for name, figures in results.items():
+        record("products", f"{title}, {name}", **size, name=name, **figures)
+        line.append(f"{name} {figures['rate'] / 1e12:.3f}" if "rate" in figures else f"{name} lost")
+    print(f"  {title}: {', '.join(line)} TFLOP/s", flush=True)
+    return not any("lost" in figures for figures in results.values())
+
+
 def main() -> None:
     options = chosen(__doc__)
     workers = {"weft": Worker("products_weft.py")}
@@ -24,23 +44,16 @@ def main() -> None:
     columns = options.pick(COLUMNS, (64, 1472), (3,))
     if options.quick:
         left_out("products", "256 columns", "not part of this length")
-    for rows, inner in options.pick(WEIGHTS, WEIGHTS, ((8, 4),)):
-        for count in columns:
-            for gradient in (False, True):
-                for precision in PRECISIONS:
-                    title = f"{rows} x {inner}, {count} columns, {'gradient' if gradient else 'forward'}, {precision}"
-                    if options.left <= 0:
-                        left_out("products", title, "out of time")
-                        continue
-                    size = {"rows": rows, "inner": inner, "columns": count, "precision": precision, "gradient": gradient}
-                    seconds = options.pick(ROUND_SECONDS, ROUND_SECONDS, 0.0)
-                    line = []
-                    for name, figures in compete(workers, dict.fromkeys(workers, size), seconds, options).items():
-                        record("products", f"{title}, {name}", **size, name=name, **figures)
-                        line.append(f"{name} {figures['rate'] / 1e12:.3f}" if "rate" in figures else f"{name} lost")
-                    print(f"  {title}: {', '.join(line)} TFLOP/s", flush=True)
+    weights = options.pick(WEIGHTS, WEIGHTS, ((8, 4),))
+    precisions = options.pick(PRECISIONS, PRECISIONS, ("bfloat16",))
+    good = True
+    for weight, count, gradient, precision in itertools.product(weights, columns, (False, True), precisions):
+        size = {"weight": weight, "columns": count, "gradient": gradient, "precision": precision}
+        good &= measure(workers, size, options)
     for worker in workers.values():
         worker.stop()
+    if not good:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ class Product(Timed):
     def __init__(self, device: str) -> None:
         self.device = device
 
-    def prepare(self, rows: int, inner: int, columns: int, precision: str, gradient: bool) -> Answer:
+    def prepare(self, weight: tuple[int, int], columns: int, precision: str, gradient: bool) -> Answer:
         """Operands of these sizes."""
+        rows, inner = weight
         self.waits = SimpleNamespace(synchronize=torch_device.use(self.device, precision))
         kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
         sizes = ((columns, rows), (columns, inner)) if gradient else ((columns, inner), (rows, inner))

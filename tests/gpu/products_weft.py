@@ -22,18 +22,19 @@ class Product(Timed):
         self.backends: dict[str, TritonBackend] = {}
         self.open = ExitStack()
 
-    def prepare(self, rows: int, inner: int, columns: int, precision: str, gradient: bool) -> Answer:
+    def prepare(self, weight: tuple[int, int], columns: int, precision: str, gradient: bool) -> Answer:
         """Plan and run a graph whose one product has these sizes; the level that takes the longest is the product."""
+        rows, inner = weight
         self.open.close()
         backend = self.backends.get(precision) or device_backend(precision=precision)
         self.backends[precision], self.device = backend, backend.device
         rng = np.random.default_rng(0)
         self.model = dy.ParameterCollection()
-        weight = self.model.parameters_from_numpy(rng.uniform(-1, 1, (rows, inner)))
+        w = self.model.parameters_from_numpy(rng.uniform(-1, 1, (rows, inner)))
         table = self.model.lookup_parameters_from_numpy(rng.uniform(-1, 1, (columns, inner)))
         graph = self.open.enter_context(dy.ComputationGraph(backend=backend))
         # Constants: the operand's gradient would be one more product.
-        ys = [weight * x for x in dy.lookup_each(table, range(columns), update=False)]
+        ys = [w * x for x in dy.lookup_each(table, range(columns), update=False)]
         loss = dy.esum([dy.sum_elems(y) for y in ys])
         loss.value()
         if gradient:

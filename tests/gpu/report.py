@@ -19,9 +19,11 @@ PHASES = ("build", "forward", "backward", "update")
 
 def page(results: Results, rehearsal: bool) -> str:
     """The whole page."""
-    parts = [("Aims", _aims), ("Conformance", _conformance), ("Barriers", _barriers), ("Losses", _losses),
-             ("Launches", _launches), ("LSTM tapes", _lstm), ("Matrix products", _products),
-             ("Training", _training), ("Compiling", _compiling), ("Ended early", _ended), ("Left out", _left_out)]  # fmt: skip
+    parts = [
+        ("Aims", _aims), ("Conformance", _conformance), ("Barriers", _barriers), ("Losses", _losses),
+        ("Training", _training), ("Launches", _launches), ("LSTM tapes", _lstm), ("Matrix products", _products),
+        ("Compiling", _compiling), ("Ended early", _ended), ("Left out", _left_out),
+    ]  # fmt: skip
     blocks = ["# GPU benchmarks", *([REHEARSAL] if rehearsal else []), _head(results)]
     for title, write in parts:
         text = write(results)
@@ -68,7 +70,7 @@ def _conformance(results: Results) -> str:
 
 def _barriers(results: Results) -> str:
     rows = [
-        (r["kind"], r.get("programs", r["times"]), f"{r['launches']} x {r['levels']:,}", _number(r.get("us"), 2), _good(r))
+        (r["kind"], r.get("programs", "-"), f"{r['launches']} x {r['levels']:,}", _number(r.get("us"), 2), _good(r))
         for r in results.of("soak")
     ]
     return table(("tape", "programs", "launches x barriers", "us a barrier", "result"), rows)
@@ -82,8 +84,8 @@ def _good(r: Record) -> str:
 
 def _losses(results: Results) -> str:
     rows = [
-        (r["task"], r["mode"], r["batch"], r["examples"], r["way"], f"{r['difference']:.1e}" if "difference" in r else "-",
-         "ok" if r["ok"] else f"FAILED {r.get('lost', '')}")
+        (r["task"], r["mode"], r["batch"], r["examples"], r["way"],
+         f"{r['difference']:.1e}" if "difference" in r else "-", "ok" if r["ok"] else f"FAILED {r.get('lost', '')}")
         for r in results.of("tasks")
     ]  # fmt: skip
     heads = ("task", "program", "batch", "examples", "mode", "largest relative difference to the CPU", "result")
@@ -105,10 +107,8 @@ def _lstm(results: Results) -> str:
         return [*each, *alone, *counts]
 
     rows = [(*place, *cells(found)) for place, found in _by(results.of("lstm"), "hidden", "batch").items()]
-    text = table(
-        ("hidden", "batch", "levels", "tape", "nn.LSTM", "LSTMCell", "levels, alone", "tape, alone", "levels", "launches"),
-        rows,
-    )
+    heads = ("hidden", "batch", "levels", "tape", "nn.LSTM", "LSTMCell")
+    text = table((*heads, "levels, alone", "tape, alone", "levels", "launches"), rows)
     says = (
         "Microseconds a step of the recurrence, forward and backward, from recording to the gradients. Alone: the same "
         "plan launched again, forward + backward, without recording and planning. Counts: by levels / as a tape.\n\n"
@@ -121,10 +121,13 @@ def _products(results: Results) -> str:
         ours, theirs = found.get("weft", {}), found.get("cuBLAS", {})
         return [_rate(ours, _tera), _rate(theirs, _tera), _ratio(ours, theirs)]
 
-    places = _by(results.of("products"), "rows", "inner", "columns", "gradient", "precision")
+    # JSON has made a list of the weight's two sizes.
+    records = [r | {"weight": " x ".join(map(str, r["weight"]))} for r in results.of("products")]
     rows = [
-        (f"{r} x {i}", c, "gradient of W" if gradient else "W x", precision, *cells(found))
-        for (r, i, c, gradient, precision), found in places.items()
+        (weight, columns, "gradient of W" if gradient else "W x", precision, *cells(found))
+        for (weight, columns, gradient, precision), found in _by(
+            records, "weight", "columns", "gradient", "precision"
+        ).items()
     ]
     return table(("W", "columns", "product", "precision", "Weft TFLOP/s", "cuBLAS TFLOP/s", "Weft / cuBLAS"), rows)
 
@@ -132,14 +135,11 @@ def _products(results: Results) -> str:
 def _training(results: Results) -> str:
     blocks = []
     for task, unit in UNIT.items():
-        places = _by(
-            [r for r in results.of("training") if r["task"] == task], "hidden", "batch", "precision", "stored"
-        )
+        records = aims.training(results, task=task)
+        places = _by(records, "hidden", "batch", "precision", "stored")
         rows = [(_own(h, stored), b, precision, *_cells(found)) for (h, b, precision, stored), found in places.items()]
-        heads = (
-            "hidden", "batch", "precision", *CONTESTANTS, "/ stepwise", "/ prepared", "/ cpu", "levels", "launches",
-        )  # fmt: skip
-        text = table(heads, rows)
+        ratios = ("/ stepwise", "/ prepared", "/ cpu")
+        text = table(("hidden", "batch", "precision", *CONTESTANTS, *ratios, "levels", "launches"), rows)
         if text:
             blocks.append(f"### {task}, {unit} a second\n\n{text}")
             blocks.append(_phases(places))
@@ -170,8 +170,8 @@ def _cells(found: dict[str, Record]) -> list[str]:
 
 def _phases(places: dict[tuple[Any, ...], dict[str, Record]]) -> str:
     rows = [
-        (_own(hidden, stored), batch, precision, name, *(_number(found[name]["split_us"][phase], 2) for phase in PHASES),
-         _number(found[name]["first_seconds"], 1))
+        (_own(hidden, stored), batch, precision, name,
+         *(_number(found[name]["split_us"][phase], 2) for phase in PHASES), _number(found[name]["first_seconds"], 1))
         for (hidden, batch, precision, stored), found in places.items()
         for name in CONTESTANTS
         if "split_us" in found.get(name, {})
@@ -193,9 +193,12 @@ def _ended(results: Results) -> str:
 def _left_out(results: Results) -> str:
     lines = [f"- {r['id']}: {r['why']}" for r in results.of("left out")]
     lines += [
-        f"- {r['part']}: {r['id']}: {r['lost']}" for part in ("training", "lstm", "products") for r in results.of(part)
-        if "lost" in r
-    ]  # fmt: skip
+        f"- {part}: {r['id']}: {r[why]}"
+        for part in ("training", "lstm", "products")
+        for r in results.of(part)
+        for why in ("lost", "slow")
+        if why in r
+    ]
     return "\n".join(lines)
 
 
@@ -212,7 +215,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _rate(record: Record, write: Callable[[Record], str]) -> str:
-    return write(record) if "rate" in record else "lost" if "lost" in record else "-"
+    return write(record) if "rate" in record else next((why for why in ("lost", "slow") if why in record), "-")
 
 
 def _per_step(record: Record) -> str:

@@ -25,12 +25,17 @@ class Results:
         """Add what another run has written; raises `SystemExit` when it is of another GPU."""
         document = json.loads(path.read_text(encoding="utf-8"))
         for run in document["runs"]:
-            if self.runs and run["facts"]["gpu"] != self.runs[-1]["facts"]["gpu"]:
-                raise SystemExit(f"{path} was measured on {run['facts']['gpu']}, not on {self.runs[-1]['facts']['gpu']}")
+            self.check(run["facts"]["gpu"], str(path))
             if run not in self.runs:
                 self.runs.append(run)
         for record in document["records"]:
             self.add(record)
+
+    def check(self, gpu: str, whose: str) -> None:
+        """Figures of two GPUs do not belong into one table."""
+        if self.runs and gpu != self.runs[-1]["facts"]["gpu"]:
+            known = self.runs[-1]["facts"]["gpu"]
+            raise SystemExit(f"{whose} is of {gpu}, the results so far are of {known}: choose another --out")
 
     def forget(self, part: str) -> None:
         """A part begins anew: what it left out before is no longer so."""

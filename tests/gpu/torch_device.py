@@ -72,7 +72,7 @@ class PackedOnDevice(OnDevice):
 
 
 def program(data: Data, mode: str, device: str) -> TorchProgram:
-    """The benchmarks' program of a task on the device, with dense updates of look-up tables: on a GPU the faster ones."""
+    """The benchmarks' program of a task on the device, updating whole tables: on a GPU faster than rows."""
     kind = torch_peer.program(data.task, mode)
     base = PackedOnDevice if issubclass(kind, torch_peer.PackedTagger) else OnDevice
     # Made on the host, where the parameters' arrays are.

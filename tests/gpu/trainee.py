@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -19,14 +20,24 @@ MOST_GROUPS = 64
 DETAILED = 5
 
 
+def options(description: str | None) -> argparse.ArgumentParser:
+    """The options of every trainee."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the tasks' data")
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--hidden", type=int, default=0, help="0: as stored")
+    parser.add_argument("--brief", action="store_true", help="train on one group only")
+    return parser
+
+
 class Trainee(Timed):
     """`make(data, mode)` builds the program; `counts` are figures of the graph of a loss."""
 
     def __init__(
-        self, folder: Path, task: str, hidden: int, make: Callable[[Data, str], Program],
-        synchronize: Callable[[], Any], counts: Callable[[Any], dict[str, Any]] = lambda loss: {},
+        self, chosen: argparse.Namespace, make: Callable[[Data, str], Program], synchronize: Callable[[], Any],
+        counts: Callable[[Any], dict[str, Any]] = lambda loss: {},
     ) -> None:  # fmt: skip
-        self.folder, self.task, self.hidden = folder, task, hidden
+        self.folder, self.task, self.hidden, self.brief = chosen.data, chosen.task, chosen.hidden, chosen.brief
         self.make, self.synchronize, self.counts = make, synchronize, counts
         self.program: Program
         self.groups: list[list[Example]] = []
@@ -37,7 +48,7 @@ class Trainee(Timed):
         data = sized(self.folder, self.task, self.hidden)
         batch = min(batch, len(data.examples))
         every = data.groups(batch)
-        self.pieces = max(4, min(MOST_GROUPS, 256 // batch, len(data.examples) // batch))
+        self.pieces = max(4, min(MOST_GROUPS, 256 // batch, len(data.examples) // batch)) if not self.brief else 1
         self.groups = [next(every) for _ in range(self.pieces)]
         self.program = self.make(data, mode)
         self.first_loss = 0.0

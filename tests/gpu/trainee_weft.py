@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 import weft_tasks
 from examples import Data
 from measure import Program
-from trainee import Trainee
+from trainee import Trainee, options
 from worker import serve
 
 COUNTED = ("nodes", "levels", "launches", "large_launches", "uploads", "host_steps")
@@ -29,17 +27,12 @@ def counts(loss: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--hidden", type=int, default=0)
-    chosen = parser.parse_args()
     synchronize: Any = lambda: None  # noqa: E731
     if os.environ["WEFT_BACKEND"] == "triton":
         from weft_device import device_backend
 
         synchronize = device_backend().device.synchronize
-    serve(Trainee(chosen.data, chosen.task, chosen.hidden, make, synchronize, counts).handle)
+    serve(Trainee(options(__doc__).parse_args(), make, synchronize, counts).handle)
 
 
 if __name__ == "__main__":

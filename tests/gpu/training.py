@@ -17,7 +17,9 @@ BATCHES, HIDDEN = (1, 16, 64, 256), (256, 64, 1024)
 PYTORCH = {"lm": ("cell", "sequence"), "tagger": ("cell", "packed"), "chars": ("cell", "packed"),
            "tree": ("node", "levels")}  # fmt: skip
 LEVELS, TAPE, CPU, STEPWISE, PREPARED = "weft levels", "weft tape", "weft cpu", "torch stepwise", "torch prepared"
-ROUND_SECONDS = 0.5
+ROUND_SECONDS, QUICK_SECONDS = 0.5, 0.3
+# How far losses of one untrained model may lie apart, relative to the smallest.
+SAME = {"float32": 1e-4, "tf32": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ def jobs(options: Chosen) -> Iterator[Job]:
 def contestants(job: Job, options: Chosen) -> dict[str, Worker]:
     """A process for each."""
     arguments = ["--data", str(options.data), "--task", job.task, "--hidden", str(job.hidden)]
+    arguments += ["--brief"] if options.rehearse else []
     found = {}
-    for name, mode in ((LEVELS, "levels"), (TAPE, "tape")):
+    # Interpreted kernels are slow: a rehearsal has them on one task, and on the others what runs in PyTorch.
+    with_weft = not options.rehearse or job.task == options.tasks[0]
+    for name, mode in ((LEVELS, "levels"), (TAPE, "tape")) if with_weft else ():
         variables = {"WEFT_TRITON_MODE": mode, "WEFT_TRITON_PRECISION": job.precision}
         found[name] = Worker("trainee_weft.py", *arguments, WEFT_BACKEND="triton", **variables)
-    if job.precision == "float32":
+    if job.precision == "float32" and with_weft:
         found[CPU] = Worker("trainee_weft.py", *arguments, WEFT_BACKEND="numba")
     if find_spec("torch"):
         more = ["--device", options.device, "--precision", job.precision]
@@ -75,21 +80,33 @@ def mode_of(name: str, task: str, batch: int) -> str:
     return "cells-batched" if task == "lm" and batch > 1 else "cells"
 
 
-def run(job: Job, options: Chosen) -> None:
-    """All batches of a job, from small to large."""
-    workers = contestants(job, options)
+def run(job: Job, options: Chosen) -> bool:
+    """All batches of a job, from small to large; whether everyone trains, and the same thing."""
+    workers, good = contestants(job, options), True
     for batch in job.batches:
         title = f"{job.task}, hidden {job.size}, batch {batch}, {job.precision}"
         if options.left <= 0:
             left_out("training", title, "out of time")
             continue
         settings = {name: {"batch": batch, "mode": mode_of(name, job.task, batch)} for name in workers}
-        seconds = options.pick(ROUND_SECONDS, ROUND_SECONDS, 0.0)
+        seconds = options.pick(ROUND_SECONDS, QUICK_SECONDS, 0.0)
         print(f"  {title}", flush=True)
-        for name, figures in compete(workers, settings, seconds, options).items():
+        found = compete(workers, settings, seconds, options)
+        for name, figures in found.items():
             keep(job, batch, name, settings[name]["mode"], figures)
+        good &= agrees(job, batch, found) and not any("lost" in figures for figures in found.values())
     for worker in workers.values():
         worker.stop()
+    return good
+
+
+def agrees(job: Job, batch: int, found: dict[str, dict[str, Any]]) -> bool:
+    """Whether everyone had the same loss on the first examples, before any training."""
+    losses = {name: figures["first_loss"] for name, figures in found.items() if "first_loss" in figures}
+    if not losses or max(losses.values()) - min(losses.values()) <= SAME[job.precision] * abs(min(losses.values())):
+        return True
+    left_out("training", f"{job.task}, hidden {job.size}, batch {batch}", f"FIRST LOSSES DIFFER: {losses}")
+    return False
 
 
 def keep(job: Job, batch: int, name: str, mode: str, figures: dict[str, Any]) -> None:
@@ -97,8 +114,8 @@ def keep(job: Job, batch: int, name: str, mode: str, figures: dict[str, Any]) ->
     id = f"{job.task}, hidden {job.size}, batch {batch}, {job.precision}, {name}"
     where = {"task": job.task, "hidden": job.size, "stored": not job.hidden, "batch": batch}
     record("training", id, **where, precision=job.precision, name=name, mode=mode, **figures)
-    if "lost" in figures:
-        print(f"    {name:16} lost: {figures['lost']}", flush=True)
+    if "rate" not in figures:
+        print(f"    {name:16} lost or slow: {figures.get('lost') or figures.get('slow')}", flush=True)
         return
     counts = ", ".join(f"{count} {what}" for what, count in figures["counts"].items())
     speed = f"{figures['rate']:12,.0f} a second, first step {figures['first_seconds']:.1f} s"
@@ -109,8 +126,9 @@ def main() -> None:
     options = chosen(__doc__)
     if not find_spec("torch"):
         left_out("training", "PyTorch", "torch is not installed here")
-    for job in jobs(options):
-        run(job, options)
+    # A list: a job with an error does not end the others.
+    if not all([run(job, options) for job in jobs(options)]):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def repeated(work: Callable[[], object], device: Any, seconds: float) -> float:
 def replay(graph: Any, backward: bool, seconds: float) -> float:
     """Seconds that the plan which is on the device takes to run: launches, but neither planning nor encoding."""
     execution = graph.execution
-    return repeated(
-        lambda: execution.launcher.run(backward, execution._run_on_host), execution.backend.device, seconds
-    )
+    return repeated(lambda: execution.launcher.run(backward, execution._run_on_host), execution.backend.device, seconds)
 
 
 def level_works(graph: Any) -> list[Callable[[], None]]:

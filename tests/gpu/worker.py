@@ -38,7 +38,7 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, timeout: float, **request: Any) -> Answer:
-        """The answer to a request; raises `Lost` when there is none within `timeout` seconds, or when it is an error."""
+        """The answer to a request; raises `Lost` when there is none within `timeout` seconds, or it is an error."""
         if self.losses >= GIVEN_UP_AFTER:
             raise Lost("given up")
         process = self._process or self._start()

@@ -7,6 +7,7 @@ by the dozen, which compiles faster than one by one.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -58,8 +59,8 @@ def opcodes(made: Iterable[Signature]) -> dict[int, dict[int, None]]:
             continue
         views = len(signature.results) + len(signature.saved) + len(signature.operands) + len(signature.parameters)
         for scatter in ("sorted", "atomic"):
-            for external in (True, False):
-                works = lower(signature, [external] * views, [True] * views, Options(scatter=scatter))
+            for external, aligned in itertools.product((True, False), repeat=2):
+                works = lower(signature, [external] * views, [True] * views, [aligned] * views, Options(scatter=scatter))
                 for work in works or ():
                     found[work.kernel][work.body.opcode] = None
     return found

@@ -13,7 +13,8 @@ import triton.language as tl
 
 from .access import add, base, constant, row_offsets, rows, takes_gradient
 from .dots import dot
-from .opcodes import register
+from .opcodes import opcode
+from .tiles import column_starts, memory, size
 
 # Of a product: views of operand and weight, first gate row, weight rows, where its part of the weight begins, width of
 # the operand, columns that the operand has itself.
@@ -26,20 +27,16 @@ BIAS = 3
 SIDE = 5
 # Columns that one tile of a weight gradient sums; more are split between tiles, which add atomically.
 SPLIT = 1024
+_SPLIT = tl.constexpr(SPLIT)
 
 
 @triton.jit
-def places(words, at, k, n, mask, columns, own, width):
-    """Where columns `n` of view `k` start, for an operand with `own` columns of `width` floats."""
-    r = n // columns
-    c = n - r * columns
-    return row_offsets(words, at, k, r, mask) + (c % own) * width
-
-
-@triton.jit
-def affine(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
+def affine(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+    ALIGNED: tl.constexpr,
+):
     """gates[tile] (+)= W x + b; view 0: the gates."""
-    height = constant(words, at, tables, 0)
+    height = size(words, at, tables, 0, ALIGNED)
     columns = constant(words, at, tables, 1)
     products = constant(words, at, tables, 2)
     total_columns = rows(words, at) * columns
@@ -52,12 +49,14 @@ def affine(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.conste
         first = 5 + 7 * p
         x = constant(words, at, tables, first)
         w = constant(words, at, tables, first + 1)
-        row = constant(words, at, tables, first + 2)
-        weight_rows = constant(words, at, tables, first + 3)
-        width = constant(words, at, tables, first + 5)
+        row = size(words, at, tables, first + 2, ALIGNED)
+        weight_rows = size(words, at, tables, first + 3, ALIGNED)
+        width = size(words, at, tables, first + 5, ALIGNED)
         own = constant(words, at, tables, first + 6)
-        part = base(bases, words, at, w) + constant(words, at, tables, first + 4)
-        x_columns = base(bases, words, at, x) + places(words, at, x, n, inside, columns, own, width)
+        part = memory(bases, words, at, w, ALIGNED) + size(words, at, tables, first + 4, ALIGNED)
+        x_columns = memory(bases, words, at, x, ALIGNED) + column_starts(
+            words, at, x, n, inside, columns, own, width, ALIGNED
+        )
         i = o - row
         fits = (i >= 0) & (i < weight_rows)
         for begin in range(0, width, K):
@@ -74,7 +73,9 @@ def affine(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.conste
         fits = (i >= 0) & (i < constant(words, at, tables, first + 2))
         bias = tl.load(base(bases, words, at, constant(words, at, tables, first)) + i, mask=fits, other=0.0)
         total += bias[:, None]
-    target = base(bases, words, at, 0) + places(words, at, 0, n, inside, columns, columns, height)
+    target = memory(bases, words, at, 0, ALIGNED) + column_starts(
+        words, at, 0, n, inside, columns, columns, height, ALIGNED
+    )
     there = (o < height)[:, None] & inside[None, :]
     if constant(words, at, tables, 4) != 0:
         total += tl.load(target[None, :] + o[:, None], mask=there, other=0.0)
@@ -83,24 +84,27 @@ def affine(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.conste
 
 @triton.jit
 def affine_operand(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+    ALIGNED: tl.constexpr,
 ):
     """dx += W^T dgates for one product; views: gradient of the gates, of the operand, the weight.
 
     Constants: height, columns, then as of a product.
     """
-    height = constant(words, at, tables, 0)
+    height = size(words, at, tables, 0, ALIGNED)
     columns = constant(words, at, tables, 1)
-    row = constant(words, at, tables, 4)
-    weight_rows = constant(words, at, tables, 5)
-    width = constant(words, at, tables, 7)
+    row = size(words, at, tables, 4, ALIGNED)
+    weight_rows = size(words, at, tables, 5, ALIGNED)
+    width = size(words, at, tables, 7, ALIGNED)
     own = constant(words, at, tables, 8)
-    part = base(bases, words, at, 2) + constant(words, at, tables, 6)
+    part = memory(bases, words, at, 2, ALIGNED) + size(words, at, tables, 6, ALIGNED)
     across = (width + M - 1) // M
     i = (tile % across) * M + tl.arange(0, M)
     n = (tile // across) * N + tl.arange(0, N)
     inside = n < rows(words, at) * columns
-    gates = base(bases, words, at, 0) + places(words, at, 0, n, inside, columns, columns, height) + row
+    gates = memory(bases, words, at, 0, ALIGNED) + column_starts(
+        words, at, 0, n, inside, columns, columns, height, ALIGNED
+    ) + row
     total = tl.zeros([M, N], tl.float32)
     # Loads of the next turn would take registers that the products need.
     for begin in tl.range(0, weight_rows, K, num_stages=1):
@@ -127,44 +131,44 @@ def add_columns(total, words, at, k, bases, n, inside, columns, own, width, i):
 @triton.jit
 def affine_weight(
     words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
-    SPLIT: tl.constexpr,
+    ALIGNED: tl.constexpr,
 ):
     """dW += dgates x^T for one product, over all columns; views: gradient of the gates, operand, gradient of the weight.
 
     Constants as of `affine_operand`.
     """
-    height = constant(words, at, tables, 0)
+    height = size(words, at, tables, 0, ALIGNED)
     columns = constant(words, at, tables, 1)
-    row = constant(words, at, tables, 4)
-    weight_rows = constant(words, at, tables, 5)
-    width = constant(words, at, tables, 7)
+    row = size(words, at, tables, 4, ALIGNED)
+    weight_rows = size(words, at, tables, 5, ALIGNED)
+    width = size(words, at, tables, 7, ALIGNED)
     own = constant(words, at, tables, 8)
     total_columns = rows(words, at) * columns
     down = (weight_rows + M - 1) // M
     across = (width + N - 1) // N
-    begin_column = (tile // (down * across)) * SPLIT
+    begin_column = (tile // (down * across)) * _SPLIT
     o = (tile % down) * M + tl.arange(0, M)
     i = ((tile // down) % across) * N + tl.arange(0, N)
-    gates_base = base(bases, words, at, 0) + row
-    x_base = base(bases, words, at, 1)
+    gates_base = memory(bases, words, at, 0, ALIGNED) + row
+    x_base = memory(bases, words, at, 1, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
-    for begin in range(begin_column, tl.minimum(begin_column + SPLIT, total_columns), K):
+    for begin in range(begin_column, tl.minimum(begin_column + _SPLIT, total_columns), K):
         n = begin + tl.arange(0, K)
         inside = n < total_columns
-        gates = gates_base + places(words, at, 0, n, inside, columns, columns, height)
+        gates = gates_base + column_starts(words, at, 0, n, inside, columns, columns, height, ALIGNED)
         gate = tl.load(gates[None, :] + o[:, None], mask=(o < weight_rows)[:, None] & inside[None, :], other=0.0)
-        x = x_base + places(words, at, 1, n, inside, columns, own, width)
+        x = x_base + column_starts(words, at, 1, n, inside, columns, own, width, ALIGNED)
         operand = tl.load(x[:, None] + i[None, :], mask=inside[:, None] & (i < width)[None, :], other=0.0)
         total = dot(gate, operand, total, PRECISION)
-    target = base(bases, words, at, 2) + constant(words, at, tables, 6) + o[:, None] + i[None, :] * weight_rows
+    target = memory(bases, words, at, 2, ALIGNED) + size(words, at, tables, 6, ALIGNED) + o[:, None] + i[None, :] * weight_rows
     mask = (o < weight_rows)[:, None] & (i < width)[None, :]
-    if total_columns > SPLIT:
+    if total_columns > _SPLIT:
         tl.atomic_add(target, total, mask=mask, sem="relaxed")
     else:
         add(target, total, mask, words, at, 2)
 
 
-@triton.jit
+@opcode
 def affine_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
     """db += sum of dgates over all columns; views: gradient of the gates, of the bias; constants: height, columns, first
     gate row, rows."""
@@ -177,44 +181,7 @@ def affine_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
     for begin in range(0, total_columns, 64):
         n = begin + tl.arange(0, 64)
         inside = n < total_columns
-        starts = gates + places(words, at, 0, n, inside, columns, columns, constant(words, at, tables, 0))
+        starts = gates + column_starts(words, at, 0, n, inside, columns, columns, constant(words, at, tables, 0), False)
         numbers = tl.load(starts[None, :] + o[:, None], mask=(o < size)[:, None] & inside[None, :], other=0.0)
         total += numbers
     add(base(bases, words, at, 1) + o, tl.sum(total, 1), o < size, words, at, 1)
-
-
-@triton.jit
-def affine_small(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
-
-
-@triton.jit
-def affine_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
-
-
-@triton.jit
-def affine_operand_small(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine_operand(words, at, tile, bases, tables, PRECISION, 32, 64, 16)
-
-
-@triton.jit
-def affine_operand_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine_operand(words, at, tile, bases, tables, PRECISION, 64, 128, 16)
-
-
-@triton.jit
-def affine_weight_small(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine_weight(words, at, tile, bases, tables, PRECISION, 32, 64, 32, 1024)
-
-
-@triton.jit
-def affine_weight_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    affine_weight(words, at, tile, bases, tables, PRECISION, 64, 128, 32, 1024)
-
-
-for _body in (
-    affine_small, affine_large, affine_operand_small, affine_operand_large, affine_weight_small, affine_weight_large,
-    affine_bias,
-):  # fmt: skip
-    register(_body, _body.fn.__name__)

@@ -14,6 +14,7 @@ from . import (
     linear_algebra,
     list_reductions,
     losses,
+    lstm,
     narrow_filter,
     noise,
     normalisation,
@@ -22,6 +23,7 @@ from . import (
     reductions,
     selection,
     softmax,
+    softmax_loss,
     structure,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "linear_algebra",
     "list_reductions",
     "losses",
+    "lstm",
     "narrow_filter",
     "noise",
     "normalisation",
@@ -45,5 +48,6 @@ __all__ = [
     "reductions",
     "selection",
     "softmax",
+    "softmax_loss",
     "structure",
 ]

@@ -14,7 +14,7 @@ from .opcodes import opcode
 
 BLOCK = 16
 _BLOCK = tl.constexpr(BLOCK)
-_CHUNK = tl.constexpr(64)
+_CHUNK = tl.constexpr(32)
 # Constants: the size of the vectors, examples, 1 or -1 for the way around, floats from an example to the next in the
 # factors and in what is computed.
 _SIZE, _BATCH, _WAY, _LEFT, _RIGHT, _OWN = (tl.constexpr(k) for k in range(6))

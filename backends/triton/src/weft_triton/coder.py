@@ -112,12 +112,10 @@ class Coder:
         records = memory.records
         signature = signatures[int(records[record + p.T_SIGNATURE])]
         views = int(records[record + p.T_RESULTS] + records[record + p.T_OPERANDS] + records[record + p.T_PARAMETERS])
-        at = record + p.HEADER
-        fields = records[at : at + p.VIEW * views].reshape(views, p.VIEW)
-        key = int(e.view_key(records, record))
-        self.templates.add(
-            signature, key, fields[:, p.V_EXTERNAL].astype(bool).tolist(), fields[:, p.V_NEEDS].astype(bool).tolist()
-        )
+        address = memory.address
+        bits = [int(e.describe_view(address, record, k)) for k in range(views)]
+        external, needs, aligned = ([bool(b & bit) for b in bits] for bit in (4, 2, 1))
+        self.templates.add(signature, int(e.key_of(address, record)), external, needs, aligned)
 
     def head(self, seed: int, stream: int) -> None:
         """Write the words at the start of a plan: what random numbers are made from."""

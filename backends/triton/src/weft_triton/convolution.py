@@ -19,15 +19,18 @@ from weft_core.signature import Signature
 
 from .access import add, base, constant, present, row_offsets, rows, takes_gradient
 from .dots import dot
-from .lines import MORE, elements, line_length, line_numbers, line_starts, lines_of, of_line
+from .lines import MORE, line_numbers, line_starts, line_sums, lines_of
 from .lowering import NONE, Gradient, Lowering, Tiles, Value, lowering
-from .opcodes import opcode
-from .softmax import line_in, line_work
+from .softmax import line_work
+from .specialised import specialised
+from .tiles import tiles_of
 
-# Of a tile: filters or channels; places, or positions of a filter; numbers of one product; and in the gradient of
-# filters, places that one tile sums over.
-NARROW, BROAD, DEPTH, SUMMED = 32, 64, 32, 1024
-_NARROW, _BROAD, _DEPTH, _SUMMED = tl.constexpr(NARROW), tl.constexpr(BROAD), tl.constexpr(DEPTH), tl.constexpr(SUMMED)
+# Tiles of the result, of the gradients of image and filters: filters or channels; places, elements of an image or
+# positions of a filter; terms of a sum that are read at once.
+FORWARD, IMAGE, FILTERS = (32, 32, 32), (32, 32, 16), (32, 64, 16)
+# Places that one tile of the gradient of filters sums over.
+SUMMED = 1024
+_SUMMED = tl.constexpr(SUMMED)
 
 
 def _numbered(n: int) -> Iterator[tl.constexpr]:
@@ -101,29 +104,34 @@ def _examples(words, at, tables, group, m, each):
 
 
 @triton.jit
-def _pointers(bases, words, at, tables, k, r, b, mask, next):
+def _starts(words, at, tables, k, r, b, mask, next):
     """Where examples of view `k` start; constant `next` is the step from one to the next."""
-    return base(bases, words, at, k) + row_offsets(words, at, k, r, mask) + b * constant(words, at, tables, next)
+    return row_offsets(words, at, k, r, mask) + b * constant(words, at, tables, next)
 
 
 @triton.jit
-def _filters(bases, words, at, tables, k, group):
-    """Where the filters of a group start, and their row."""
+def _filters(words, at, tables, k, group):
+    """Where the filters of a group start in view `k`, and their row."""
     example = group * constant(words, at, tables, _GROUP)
     batch = constant(words, at, tables, _BATCH)
     r = example // batch
-    return _pointers(bases, words, at, tables, k, r, example - r * batch, r >= 0, _NEXT_FILTERS), r
+    return _starts(words, at, tables, k, r, example - r * batch, r >= 0, _NEXT_FILTERS), r
 
 
 @triton.jit
 def _position(words, at, tables, k):
-    """Row, column and channel of position k of a filter, and where it stands in memory."""
+    """Row, column and channel of position k of a filter."""
     height, width = constant(words, at, tables, _FILTER_HEIGHT), constant(words, at, tables, _FILTER_WIDTH)
     column = k // height
-    a, c = k - column * height, column // width
-    b = column - c * width
+    c = column // width
+    return k - column * height, column - c * width, c
+
+
+@triton.jit
+def _in_filter(words, at, tables, a, b, c):
+    """Where a position stands in memory."""
     to_column = b * constant(words, at, tables, _FILTER_COLUMN_STEP)
-    return a, b, c, a + to_column + c * constant(words, at, tables, _FILTER_CHANNEL_STEP)
+    return a + to_column + c * constant(words, at, tables, _FILTER_CHANNEL_STEP)
 
 
 @triton.jit
@@ -144,133 +152,164 @@ def _corner(words, at, tables, p):
 
 
 @triton.jit
-def _patches(words, at, tables, image, u, v, there, a, b, c):
-    """What positions (a, b, c) of a filter meet at places that start at (u, v) of their images."""
-    row, column = a[:, None] + u[None, :], b[:, None] + v[None, :]
-    inside = (row >= 0) & (row < constant(words, at, tables, _HEIGHT))
-    inside &= (column >= 0) & (column < constant(words, at, tables, _WIDTH))
+def _inside(row, column, height, width):
+    """Whether (row, column) is in a plane; below zero, an unsigned number is large."""
+    down = row.to(tl.uint32, bitcast=True) < height.to(tl.uint32, bitcast=True)
+    return down & (column.to(tl.uint32, bitcast=True) < width.to(tl.uint32, bitcast=True))
+
+
+@triton.jit
+def _patches(bases, words, at, tables, group, m, k):
+    """What positions k of a filter meet at places m of a group; views y, x."""
+    r, e, p, there = _examples(words, at, tables, group, m, constant(words, at, tables, _PLACES))
+    u, v = _corner(words, at, tables, p)
+    a, b, c = _position(words, at, tables, k)
+    inside = _inside(
+        a[:, None] + u[None, :], b[:, None] + v[None, :],
+        constant(words, at, tables, _HEIGHT), constant(words, at, tables, _WIDTH),
+    )  # fmt: skip
+    column_step = constant(words, at, tables, _COLUMN_STEP)
+    place = _starts(words, at, tables, 1, r, e, there, _NEXT_IMAGE) + u + v * column_step
+    position = a + b * column_step + c * constant(words, at, tables, _CHANNEL_STEP)
     inside &= there[None, :] & (c < constant(words, at, tables, _CHANNELS))[:, None]
-    offset = row + column * constant(words, at, tables, _COLUMN_STEP)
-    offset += (c * constant(words, at, tables, _CHANNEL_STEP))[:, None]
-    return tl.load(image[None, :] + offset, mask=inside, other=0.0)
+    return tl.load(base(bases, words, at, 1) + (position[:, None] + place[None, :]), mask=inside, other=0.0)
+
+
+@triton.jit
+def _results(words, at, tables, group, m, o):
+    """Where results of filters o at places m of a group stand in view 0, and which of them there are."""
+    r, e, p, there = _examples(words, at, tables, group, m, constant(words, at, tables, _PLACES))
+    start = _starts(words, at, tables, 0, r, e, there, _NEXT_RESULT) + p * constant(words, at, tables, _PLACE_STEP)
+    to_filter = o * constant(words, at, tables, _FILTER_STEP)
+    return to_filter[:, None] + start[None, :], (o < constant(words, at, tables, _FILTERS))[:, None] & there[None, :]
 
 
 # --- products -------------------------------------------------------------------------------------
 
 
-@opcode
-def convolution_forward(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+@triton.jit
+def _bias(bases, words, at, tables, group, m, o):
+    """The bias of filters o at places m of a group; view 3."""
+    r, e, _p, there = _examples(words, at, tables, group, m, constant(words, at, tables, _PLACES))
+    some = (o < constant(words, at, tables, _FILTERS))[:, None] & there[None, :]
+    start = _starts(words, at, tables, 3, r, e, there, _NEXT_BIAS)
+    return tl.load(base(bases, words, at, 3) + (o[:, None] + start[None, :]), mask=some, other=0.0)
+
+
+@triton.jit
+def convolution_forward(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
     """Y^T = b + F^T X; views y, x, f, b. A tile is some filters at some places."""
-    places, filters = constant(words, at, tables, _PLACES), constant(words, at, tables, _FILTERS)
-    blocks = _count(words, at, tables, _FILTERS, _NARROW)
-    across = (_group(words, at, tables) * places + _BROAD - 1) // _BROAD
+    blocks = _count(words, at, tables, _FILTERS, M)
+    across = (_group(words, at, tables) * constant(words, at, tables, _PLACES) + N - 1) // N
     block = tile // blocks
     group = block // across
-    o = (tile - block * blocks) * _NARROW + tl.arange(0, _NARROW)
-    m = (block - group * across) * _BROAD + tl.arange(0, _BROAD)
-    r, e, p, there = _examples(words, at, tables, group, m, places)
-    u, v = _corner(words, at, tables, p)
-    image = _pointers(bases, words, at, tables, 1, r, e, there, _NEXT_IMAGE)
-    f, _ = _filters(bases, words, at, tables, 2, group)
+    o = (tile - block * blocks) * M + tl.arange(0, M)
+    m = (block - group * across) * N + tl.arange(0, N)
+    start, _ = _filters(words, at, tables, 2, group)
+    f = base(bases, words, at, 2) + start
     depth = _depth(words, at, tables)
-    total = tl.zeros([_NARROW, _BROAD], tl.float32)
-    for first in range(0, depth, _DEPTH):
-        k = first + tl.arange(0, _DEPTH)
-        a, b, c, position = _position(words, at, tables, k)
-        weights = tl.load(
-            f + position[None, :] + (o * depth)[:, None], mask=(o < filters)[:, None] & (k < depth)[None, :], other=0.0
-        )
-        total = dot(weights, _patches(words, at, tables, image, u, v, there, a, b, c), total, PRECISION)
-    some = (o < filters)[:, None] & there[None, :]
+    total = tl.zeros([M, N], tl.float32)
+    # Loads of the next turn would take registers that the products need.
+    for first in tl.range(0, depth, K, num_stages=1):
+        k = first + tl.arange(0, K)
+        a, b, c = _position(words, at, tables, k)
+        some = (o < constant(words, at, tables, _FILTERS))[:, None] & (k < depth)[None, :]
+        position = _in_filter(words, at, tables, a, b, c)
+        weights = tl.load(f + ((o * depth)[:, None] + position[None, :]), mask=some, other=0.0)
+        total = dot(weights, _patches(bases, words, at, tables, group, m, k), total, PRECISION)
+    offset, some = _results(words, at, tables, group, m, o)
     if present(words, at, 3):
-        bias = _pointers(bases, words, at, tables, 3, r, e, there, _NEXT_BIAS)
-        total += tl.load(bias[None, :] + o[:, None], mask=some, other=0.0)
-    y = _pointers(bases, words, at, tables, 0, r, e, there, _NEXT_RESULT)
-    offset = (p * constant(words, at, tables, _PLACE_STEP))[None, :]
-    offset += (o * constant(words, at, tables, _FILTER_STEP))[:, None]
-    tl.store(y[None, :] + offset, total, mask=some)
+        total += _bias(bases, words, at, tables, group, m, o)
+    tl.store(base(bases, words, at, 0) + offset, total, mask=some)
 
 
-@opcode
-def convolution_backward_image(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    """dX^T += F dY^T over the places that meet an element; views dy, f, dx. A tile is some channels of some elements."""
+@triton.jit
+def _meeting(bases, words, at, tables, starts, u, v, there, a, b, o):
+    """The gradients of places whose window meets row u and column v of its image with position (a, b) of filter o.
+
+    Such a place is at (u + above - a) / down, if this has no remainder: if those of both terms are equal.
+    """
+    down, right = constant(words, at, tables, _DOWN), constant(words, at, tables, _RIGHT)
+    places_down = constant(words, at, tables, _PLACES_DOWN)
+    u, v = u + constant(words, at, tables, _ABOVE), v + constant(words, at, tables, _LEFT)
+    i, j, back_i, back_j = u // down, v // right, a // down, b // right
+    inside = _inside(
+        i[None, :] - back_i[:, None], j[None, :] - back_j[:, None],
+        places_down, constant(words, at, tables, _PLACES) // places_down,
+    )  # fmt: skip
+    remainder = (u - i * down) * right + v - j * right
+    inside &= remainder[None, :] == ((a - back_i * down) * right + b - back_j * right)[:, None]
+    inside &= there[None, :] & (o < constant(words, at, tables, _FILTERS))[:, None]
+    step = constant(words, at, tables, _PLACE_STEP)
+    place = starts + (i + j * places_down) * step
+    position = o * constant(words, at, tables, _FILTER_STEP) - (back_i + back_j * places_down) * step
+    return tl.load(base(bases, words, at, 0) + (position[:, None] + place[None, :]), mask=inside, other=0.0)
+
+
+@triton.jit
+def convolution_backward_image(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
+    """dX^T += F dY^T over places that meet an element; views dy, f, dx. A tile is some channels of some elements."""
     height, channels = constant(words, at, tables, _HEIGHT), constant(words, at, tables, _CHANNELS)
     plane = height * constant(words, at, tables, _WIDTH)
-    blocks = _count(words, at, tables, _CHANNELS, _NARROW)
-    across = (_group(words, at, tables) * plane + _BROAD - 1) // _BROAD
+    blocks = _count(words, at, tables, _CHANNELS, M)
+    across = (_group(words, at, tables) * plane + N - 1) // N
     block = tile // blocks
     group = block // across
-    c = (tile - block * blocks) * _NARROW + tl.arange(0, _NARROW)
-    m = (block - group * across) * _BROAD + tl.arange(0, _BROAD)
+    c = (tile - block * blocks) * M + tl.arange(0, M)
+    m = (block - group * across) * N + tl.arange(0, N)
     r, e, p, there = _examples(words, at, tables, group, m, plane)
     v = p // height
     u = p - v * height
-    dy = _pointers(bases, words, at, tables, 0, r, e, there, _NEXT_RESULT)
-    f, _ = _filters(bases, words, at, tables, 1, group)
-    filter_height, filter_width = constant(words, at, tables, _FILTER_HEIGHT), constant(words, at, tables, _FILTER_WIDTH)
-    down, right = constant(words, at, tables, _DOWN), constant(words, at, tables, _RIGHT)
-    places_down = constant(words, at, tables, _PLACES_DOWN)
-    places_right = constant(words, at, tables, _PLACES) // places_down
-    depth = _depth(words, at, tables)
-    total = tl.zeros([_NARROW, _BROAD], tl.float32)
-    for first in range(0, filter_height * filter_width * constant(words, at, tables, _FILTERS), _DEPTH):
-        q = first + tl.arange(0, _DEPTH)
-        column = q // filter_height
-        a, o = q - column * filter_height, column // filter_width
-        b = column - o * filter_width
-        known = o < constant(words, at, tables, _FILTERS)
-        position = a + b * constant(words, at, tables, _FILTER_COLUMN_STEP) + o * depth
-        channel = c * constant(words, at, tables, _FILTER_CHANNEL_STEP)
-        weights = tl.load(
-            f + position[None, :] + channel[:, None], mask=(c < channels)[:, None] & known[None, :], other=0.0
-        )
-        # Where the window stands that meets row u and column v with this position.
-        row = (u + constant(words, at, tables, _ABOVE))[None, :] - a[:, None]
-        column = (v + constant(words, at, tables, _LEFT))[None, :] - b[:, None]
-        i, j = row // down, column // right
-        met = (row >= 0) & (i * down == row) & (i < places_down)
-        met &= (column >= 0) & (j * right == column) & (j < places_right)
-        offset = (i + j * places_down) * constant(words, at, tables, _PLACE_STEP)
-        offset += (o * constant(words, at, tables, _FILTER_STEP))[:, None]
-        d = tl.load(dy[None, :] + offset, mask=met & there[None, :] & known[:, None], other=0.0)
-        total = dot(weights, d, total, PRECISION)
+    starts = _starts(words, at, tables, 0, r, e, there, _NEXT_RESULT)
+    start, _ = _filters(words, at, tables, 1, group)
+    f = base(bases, words, at, 1) + start
+    channel = _in_filter(words, at, tables, 0, 0, c)
+    depth, filters = _depth(words, at, tables), constant(words, at, tables, _FILTERS)
+    total = tl.zeros([M, N], tl.float32)
+    for first in tl.range(0, depth // channels * filters, K, num_stages=1):
+        # Position and filter are counted as position and channel elsewhere.
+        a, b, o = _position(words, at, tables, first + tl.arange(0, K))
+        position = _in_filter(words, at, tables, a, b, 0) + o * depth
+        some = (c < channels)[:, None] & (o < filters)[None, :]
+        weights = tl.load(f + (channel[:, None] + position[None, :]), mask=some, other=0.0)
+        total = dot(weights, _meeting(bases, words, at, tables, starts, u, v, there, a, b, o), total, PRECISION)
     there &= takes_gradient(words, at, 2, row_offsets(words, at, 2, r, there))
-    dx = _pointers(bases, words, at, tables, 2, r, e, there, _NEXT_IMAGE)
-    offset = u + v * constant(words, at, tables, _COLUMN_STEP)
-    offset = offset[None, :] + (c * constant(words, at, tables, _CHANNEL_STEP))[:, None]
-    add(dx[None, :] + offset, total, (c < channels)[:, None] & there[None, :], words, at, 2)
+    place = _starts(words, at, tables, 2, r, e, there, _NEXT_IMAGE) + u + v * constant(words, at, tables, _COLUMN_STEP)
+    offset = (c * constant(words, at, tables, _CHANNEL_STEP))[:, None] + place[None, :]
+    add(base(bases, words, at, 2) + offset, total, (c < channels)[:, None] & there[None, :], words, at, 2)
 
 
-@opcode
-def convolution_backward_filters(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+@triton.jit
+def convolution_backward_filters(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
+):
     """dF^T += dY^T X^T; views dy, x, df. A tile is some positions of some filters, summed over some places."""
-    places, filters = constant(words, at, tables, _PLACES), constant(words, at, tables, _FILTERS)
     depth = _depth(words, at, tables)
-    blocks, down = _count(words, at, tables, _FILTERS, _NARROW), (depth + _BROAD - 1) // _BROAD
-    every = _group(words, at, tables) * places
+    blocks, down = _count(words, at, tables, _FILTERS, M), (depth + N - 1) // N
+    every = _group(words, at, tables) * constant(words, at, tables, _PLACES)
     parts = (every + _SUMMED - 1) // _SUMMED
     product = tile // (blocks * down)
     block = tile - product * blocks * down
     group = product // parts
     begin = (product - group * parts) * _SUMMED
-    o = block // down * _NARROW + tl.arange(0, _NARROW)
-    k = block % down * _BROAD + tl.arange(0, _BROAD)
-    a, b, c, position = _position(words, at, tables, k)
-    total = tl.zeros([_NARROW, _BROAD], tl.float32)
-    for first in range(begin, tl.minimum(begin + _SUMMED, every), _DEPTH):
-        r, e, p, there = _examples(words, at, tables, group, first + tl.arange(0, _DEPTH), places)
-        u, v = _corner(words, at, tables, p)
-        image = _pointers(bases, words, at, tables, 1, r, e, there, _NEXT_IMAGE)
-        dy = _pointers(bases, words, at, tables, 0, r, e, there, _NEXT_RESULT)
-        offset = (p * constant(words, at, tables, _PLACE_STEP))[None, :]
-        offset += (o * constant(words, at, tables, _FILTER_STEP))[:, None]
-        d = tl.load(dy[None, :] + offset, mask=(o < filters)[:, None] & there[None, :], other=0.0)
-        patches = _patches(words, at, tables, image, u, v, there, a, b, c)
-        total = dot(d, tl.trans(patches), total, PRECISION)
-    df, row = _filters(bases, words, at, tables, 2, group)
-    some = (o < filters)[:, None] & (k < depth)[None, :]
-    some &= takes_gradient(words, at, 2, row_offsets(words, at, 2, row, row >= 0))
-    add(df + position[None, :] + (o * depth)[:, None], total, some, words, at, 2)
+    o = block // down * M + tl.arange(0, M)
+    k = block % down * N + tl.arange(0, N)
+    total = tl.zeros([M, N], tl.float32)
+    for first in tl.range(begin, tl.minimum(begin + _SUMMED, every), K, num_stages=1):
+        m = first + tl.arange(0, K)
+        offset, some = _results(words, at, tables, group, m, o)
+        dy = tl.load(base(bases, words, at, 0) + offset, mask=some, other=0.0)
+        total = dot(dy, tl.trans(_patches(bases, words, at, tables, group, m, k)), total, PRECISION)
+    start, r = _filters(words, at, tables, 2, group)
+    a, b, c = _position(words, at, tables, k)
+    some = (o < constant(words, at, tables, _FILTERS))[:, None] & (k < depth)[None, :]
+    some &= takes_gradient(words, at, 2, row_offsets(words, at, 2, r, r >= 0))
+    offset = (o * depth)[:, None] + _in_filter(words, at, tables, a, b, c)[None, :]
+    add(base(bases, words, at, 2) + start + offset, total, some, words, at, 2)
 
 
 @triton.jit
@@ -280,11 +319,8 @@ def bias_backward(
 ):  # fmt: skip
     """db[o] += sum of channel o of dy; more constants: filters, step from example to example of b; views dy, db."""
     r, j, mask = line_numbers(words, at, tile, tables, LINES)
-    dy = line_in(bases, words, at, 0, r, line_starts(words, at, tables, j), mask, AXIS)
-    total = tl.zeros([LINES], tl.float32)
-    for first in range(0, line_length(words, at, tables), CHUNK):
-        k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        total += tl.sum(tl.load(dy + k, mask=there, other=0.0), AXIS)
+    start = row_offsets(words, at, 0, r, mask) + line_starts(words, at, tables, j)
+    total = line_sums(words, at, tables, base(bases, words, at, 0), start, mask, LINES, CHUNK, AXIS)
     filters = constant(words, at, tables, _BIAS_FILTERS)
     b = j // filters
     own = row_offsets(words, at, 1, r, mask)
@@ -300,10 +336,6 @@ def _step(x: Shape) -> int:
     return x.size if x.batch > 1 else 0
 
 
-def _blocks(n: int, block: int) -> int:
-    return -(-n // block)
-
-
 def lower_filters(signature: Signature, plan: Lowering, geometry: Geometry) -> None:
     """Operands are image, filters and maybe a bias.
 
@@ -313,31 +345,33 @@ def lower_filters(signature: Signature, plan: Lowering, geometry: Geometry) -> N
     g = geometry
     group = 0 if f.parameter >= 0 else y.batch if f.batch == 1 else 1
     constants = [*astuple(g), y.batch, group, y.size, *map(_step, signature.operands)]
-    plane, depth = g.height * g.width, f.size // g.filters
 
     def tiles(each: int, block: int, times: int) -> Tiles:
         """Blocks of what the examples of a group have together, so many `times`."""
         if group == 0:
             return Tiles(y.batch * each, block, times)
-        return Tiles(y.batch // group * _blocks(group * each, block) * times, 1)
+        return Tiles(y.batch // group * tiles_of(group * each, block) * times, 1)
 
+    m, n, _ = FORWARD
     plan.forward(
-        convolution_forward,
-        tiles(g.places, BROAD, _blocks(g.filters, NARROW)),
+        specialised(convolution_forward, *FORWARD),
+        tiles(g.places, n, tiles_of(g.filters, m)),
         [Value(0), Value(1), Value(2), Value(3) if biases else NONE],
         constants=constants,
     )
     if plan.needs[1]:
+        m, n, _ = IMAGE
         plan.backward(
-            convolution_backward_image,
-            tiles(plane, BROAD, _blocks(g.channels, NARROW)),
+            specialised(convolution_backward_image, *IMAGE),
+            tiles(g.height * g.width, n, tiles_of(g.channels, m)),
             [Gradient(0), Value(2), Gradient(1, shared=x.batch < y.batch)],
             constants=constants,
         )
     if plan.needs[2]:
+        m, n, _ = FILTERS
         plan.backward(
-            convolution_backward_filters,
-            tiles(g.places, SUMMED, _blocks(g.filters, NARROW) * _blocks(depth, BROAD)),
+            specialised(convolution_backward_filters, *FILTERS),
+            tiles(g.places, SUMMED, tiles_of(g.filters, m) * tiles_of(f.size // g.filters, n)),
             [Gradient(0), Value(1), Gradient(2, shared=(group or y.batch) * g.places > SUMMED)],
             constants=constants,
         )

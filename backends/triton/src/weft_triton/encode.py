@@ -72,14 +72,44 @@ OF_LARGE = 1 << 31
 
 
 @cached_njit
-def view_key(records: Any, record: int) -> int:
-    """A number for which views are external and which need gradients."""
+def is_aligned(records: Any, lists: Any, record: int, k: int) -> bool:
+    """Whether all rows of a view, and their gradients, begin on 16 bytes; parameters do."""
+    at = record + p.HEADER + k * p.VIEW
+    if records[at + p.V_PARAMETER] >= 0:
+        return True
+    bits = 0
+    for first in (records[at + p.V_LIST], records[at + p.V_GRADIENT_LIST]):
+        for n in range(first, first + records[record + p.T_COUNT]):
+            bits |= lists[n]
+    return bits & 3 == 0
+
+
+@cached_njit
+def view_key(records: Any, lists: Any, record: int) -> int:
+    """A number for which views are external, need gradients, and are aligned."""
     views = records[record + p.T_RESULTS] + records[record + p.T_OPERANDS] + records[record + p.T_PARAMETERS]
     key = 1
     for k in range(views):
         at = record + p.HEADER + k * p.VIEW
-        key = (key * 31 + 2 * records[at + p.V_EXTERNAL] + records[at + p.V_NEEDS] + 1) & KEY_MASK
+        bits = 4 * records[at + p.V_EXTERNAL] + 2 * records[at + p.V_NEEDS] + is_aligned(records, lists, record, k)
+        key = (key * 31 + bits + 1) & KEY_MASK
     return key
+
+
+@cached_njit
+def describe_view(regs_address: int, record: int, k: int) -> int:
+    """Of a view of the present plan: 4 when it is external, 2 when it needs a gradient, 1 when it is aligned."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    records, lists = integers(regs[r.R_RECORDS]), integers(regs[r.R_LISTS])
+    at = record + p.HEADER + k * p.VIEW
+    return 4 * records[at + p.V_EXTERNAL] + 2 * records[at + p.V_NEEDS] + is_aligned(records, lists, record, k)
+
+
+@cached_njit
+def key_of(regs_address: int, record: int) -> int:
+    """`view_key` of a record of the present plan."""
+    regs = carray(integers(regs_address), r.REGISTERS)
+    return int(view_key(integers(regs[r.R_RECORDS]), integers(regs[r.R_LISTS]), record))
 
 
 @cached_njit
@@ -99,12 +129,13 @@ def choose_templates(regs: Any, job: Any) -> bool:
     state, rows = integers(regs[r.R_STATE]), integers(regs[r.R_ROWS])
     type_signature, record_of = type_column(regs, r.K_SIGNATURE), type_column(regs, r.K_RECORD_OF)
     records, template_of = integers(regs[r.R_RECORDS]), integers(job[E_TEMPLATE_OF])
+    lists = integers(regs[r.R_LISTS])
     index, size = integers(job[E_INDEX]), job[E_INDEX_SIZE]
     for t in range(state[p.TYPES]):
         signature = type_signature[t]
         template_of[t] = 0
         if not rows[signature * COLUMNS + FLAGS] & ALIAS:
-            found = find_template(index, size, signature, view_key(records, record_of[t]))
+            found = find_template(index, size, signature, view_key(records, lists, record_of[t]))
             if found == 0:
                 job[E_TYPE] = t
                 return False

@@ -17,23 +17,21 @@ from weft_core.gated import Gated, Product
 from weft_core.shape import Shape
 from weft_core.signature import Signature
 
-from .affine import (
-    SPLIT,
-    affine_bias,
-    affine_large,
-    affine_operand_large,
-    affine_operand_small,
-    affine_small,
-    affine_weight_large,
-    affine_weight_small,
-)
+from .affine import SPLIT, affine, affine_bias, affine_operand, affine_weight
 from .formulas import Source
 from .generated import write_module
 from .lowering import LARGE, Gradient, Lowering, Ref, Tiles, Value, lowering_family
 from .opcodes import register
+from .specialised import specialised
+from .tiles import WIDE
 
-# Tiles of the stream and of the kernel for large products: rows and columns.
-SMALL_TILE, LARGE_TILE = (32, 64), (64, 128)
+# Tiles of the stream and of the kernel for large products: rows, columns, inner products at a time. The gradient of an
+# operand reads both of its factors in strides, which takes registers.
+TILES: dict[Any, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
+    affine: ((32, 64, 32), (64, 128, 32)),
+    affine_operand: ((32, 64, 16), (64, 64, 16)),
+    affine_weight: ((32, 64, 32), (64, 128, 32)),
+}
 # Rows of a step from which its products leave the stream.
 LARGE_ROWS = 128
 # Tile of a fused step: columns; rows of all gates together; inner products.
@@ -44,9 +42,10 @@ OPERAND_ROWS, UNITS = 32, 16
 BLOCK = 1024
 
 _IMPORTS = """\
-from weft_triton.access import add, base, constant, row_offsets, rows, setting, takes_gradient
-from weft_triton.affine import add_columns, places
+from weft_triton.access import add, base, constant, present, row_offsets, rows, setting, takes_gradient
+from weft_triton.affine import add_columns
 from weft_triton.dots import dot
+from weft_triton.tiles import column_starts, memory, size
 """
 _HEAD = "(words, at, tile, bases, tables, PRECISION: tl.constexpr):"
 
@@ -68,8 +67,9 @@ class _Writer:
     begun by the prologue, then for each state its columns, then settings; then those of `affine.py` from `products_at`.
     """
 
-    def __init__(self, operation: Gated) -> None:
+    def __init__(self, operation: Gated, aligned: bool) -> None:
         self.operation = operation
+        self.aligned = aligned
         self.source = Source()
         self.gates, self.states, self.results = operation.gates, operation.states, operation.result_names
         self.settings_at = 4 + len(self.states)
@@ -80,11 +80,20 @@ class _Writer:
     # What all bodies begin with.
 
     def _sizes(self) -> list[str]:
-        lines = ["    height = constant(words, at, tables, 0)", "    columns = constant(words, at, tables, 1)"]
-        lines.append("    hidden = constant(words, at, tables, 2)")
+        lines = [self._size("height", "0"), "    columns = constant(words, at, tables, 1)", self._size("hidden", "2")]
         for k, name in enumerate(self.operation.settings):
             lines.append(f"    v_{name} = setting(words, at, tables, {self.settings_at + k})")
         return lines
+
+    def _size(self, name: str, k: str, indent: str = "    ") -> str:
+        """A constant by which columns lie apart."""
+        return f"{indent}{name} = size(words, at, tables, {k}, {self.aligned})"
+
+    def _start(self, view: int, own: str, width: str) -> str:
+        """Where the columns of a view start; promises of alignment must be made where offsets are loaded."""
+        if self.aligned:
+            return f"column_starts(words, at, {view}, n, inside, columns, {own}, {width}, True)"
+        return f"row_offsets(words, at, {view}, r, inside) + (c % {own}) * {width}"
 
     def _flat_lanes(self) -> list[str]:
         """A lane for each hidden unit of each column."""
@@ -98,35 +107,31 @@ class _Writer:
             "    c = n - r * columns",
         ]
 
-    def _starts(self, blocks: bool) -> list[str]:
-        """Where the columns of every view start; `blocks`: columns are the second axis of a tile."""
-        lines = []
-        for k, name in enumerate(self.results):
-            lines.append(f"    at_{name} = row_offsets(words, at, {k}, r, inside) + c * hidden")
+    def _starts(self) -> list[str]:
+        """Where the columns of every view start."""
+        lines = [f"    at_{name} = {self._start(k, 'columns', 'hidden')}" for k, name in enumerate(self.results)]
         if self.gates:
-            lines.append(f"    at_gates = row_offsets(words, at, {len(self.results)}, r, inside) + c * height")
+            lines.append(f"    at_gates = {self._start(len(self.results), 'columns', 'height')}")
         for k, name in enumerate(self.states):
             own = f"constant(words, at, tables, {4 + k})"
-            lines.append(f"    at_{name} = row_offsets(words, at, {self.first_state + k}, r, inside) + (c % {own}) * hidden")
+            lines.append(f"    at_{name} = {self._start(self.first_state + k, own, 'hidden')}")
         return lines
 
     def _gradient_starts(self) -> list[str]:
         """The same of gradients, whose views follow those of values in the same order."""
-        lines = []
-        for k, name in enumerate(self.results):
-            lines.append(f"    d_at_{name} = row_offsets(words, at, {self.gradients_at + k}, r, inside) + c * hidden")
+        first = self.gradients_at
+        lines = [f"    d_at_{name} = {self._start(first + k, 'columns', 'hidden')}" for k, name in enumerate(self.results)]
         if self.gates:
-            view = self.gradients_at + len(self.results)
-            lines.append(f"    d_at_gates = row_offsets(words, at, {view}, r, inside) + c * height")
+            lines.append(f"    d_at_gates = {self._start(first + len(self.results), 'columns', 'height')}")
         for k, name in enumerate(self.states):
-            view = self.gradients_at + self.first_state + k
+            view = first + self.first_state + k
             own = f"constant(words, at, tables, {4 + k})"
             lines.append(f"    row_{name} = row_offsets(words, at, {view}, r, inside)")
-            lines.append(f"    d_at_{name} = row_{name} + (c % {own}) * hidden")
+            lines.append(f"    d_at_{name} = {self._start(view, own, 'hidden')}")
         return lines
 
     def _load(self, name: str, view: int, start: str, shift: str, indent: str) -> str:
-        place = f"base(bases, words, at, {view}) + {start} + {shift}"
+        place = f"memory(bases, words, at, {view}, {self.aligned}) + {start} + {shift}"
         return f"{indent}v_{name} = tl.load({place}, mask=mask, other=0.0)"
 
     def _program(self, program: str, indent: str, shape: str) -> list[str]:
@@ -201,7 +206,7 @@ class _Writer:
 
     def forward(self) -> list[str]:
         """The program, on gates that are there."""
-        lines = [f"@triton.jit\ndef forward{_HEAD}", *self._sizes(), *self._flat_lanes(), *self._starts(False)]
+        lines = [f"@triton.jit\ndef forward{_HEAD}", *self._sizes(), *self._flat_lanes(), *self._starts()]
         for k, name in enumerate(self.gates):
             lines.append(self._load(name, len(self.results), "at_gates", f"j + {k} * hidden", "    "))
         used = {n for _, formula in assignments(self.operation.program) for n in names(formula)}
@@ -211,7 +216,7 @@ class _Writer:
 
     def backward(self) -> list[str]:
         """The gradient program."""
-        lines = [f"@triton.jit\ndef backward{_HEAD}", *self._sizes(), *self._flat_lanes(), *self._starts(False)]
+        lines = [f"@triton.jit\ndef backward{_HEAD}", *self._sizes(), *self._flat_lanes(), *self._starts()]
         lines += [*self._gradient_starts(), *self._load_for_gradient(False, "j", "    ")]
         lines += self._program(self.operation.gradient_program, "    ", f"[{BLOCK}]")
         return [*lines, *self._store_gradients(False, "j", "    ")]
@@ -226,14 +231,14 @@ class _Writer:
 
     def fused(self) -> list[str]:
         """Products, biases and the program for a tile of hidden units and columns."""
-        units, at = self.units, self.products_at
+        units, at, a = self.units, self.products_at, self.aligned
         lines = [f"@triton.jit\ndef fused{_HEAD}", *self._sizes()]
         lines += [
             f"    across = (hidden + {units} - 1) // {units}",
             f"    j = (tile % across) * {units} + tl.arange(0, {units})",
             *self._tile_columns(),
             "    mask = (j < hidden)[:, None] & inside[None, :]",
-            *self._starts(True),
+            *self._starts(),
         ]
         zeros = f"tl.zeros([{units}, {COLUMNS}], tl.float32)"
         lines += [f"    v_{name} = {zeros}" for name in self.gates]
@@ -247,13 +252,14 @@ class _Writer:
             f"        first = {at + 2} + 7 * p",
             "        x = constant(words, at, tables, first)",
             "        w = constant(words, at, tables, first + 1)",
-            "        row = constant(words, at, tables, first + 2)",
-            "        weight_rows = constant(words, at, tables, first + 3)",
-            "        width = constant(words, at, tables, first + 5)",
+            self._size("row", "first + 2", " " * 8),
+            self._size("weight_rows", "first + 3", " " * 8),
+            self._size("width", "first + 5", " " * 8),
             "        own = constant(words, at, tables, first + 6)",
-            "        part = base(bases, words, at, w) + constant(words, at, tables, first + 4)",
-            "        x_columns = base(bases, words, at, x) + places(words, at, x, n, inside, columns, own, width)",
-            f"        for begin in range(0, width, {DEPTH}):",
+            f"        part = memory(bases, words, at, w, {a}) + size(words, at, tables, first + 4, {a})",
+            f"        starts = column_starts(words, at, x, n, inside, columns, own, width, {a})",
+            f"        x_columns = memory(bases, words, at, x, {a}) + starts",
+            f"        for begin in tl.range(0, width, {DEPTH}, num_stages={2 if a or len(self.gates) == 1 else 1}):",
             f"            k = begin + tl.arange(0, {DEPTH})",
             "            some = k < width",
             "            operand = tl.load(",
@@ -275,12 +281,12 @@ class _Writer:
             f"        first = {at + 2} + 7 * products + 3 * b",
             "        bias_base = base(bases, words, at, constant(words, at, tables, first))",
             "        row = constant(words, at, tables, first + 1)",
-            "        size = constant(words, at, tables, first + 2)",
+            "        bias_rows = constant(words, at, tables, first + 2)",
         ]
         for g, name in enumerate(self.gates):
             lines += [
                 f"        i = j + {g} * hidden - row",
-                "        fits = (i >= 0) & (i < size) & (j < hidden)",
+                "        fits = (i >= 0) & (i < bias_rows) & (j < hidden)",
                 f"        v_{name} += tl.load(bias_base + i, mask=fits, other=0.0)[:, None]",
             ]
         used = {n for _, formula in assignments(self.operation.program) for n in names(formula)}
@@ -298,22 +304,22 @@ class _Writer:
 
         Constants behind the others: as of a product, and whether this work writes the gradients of gates and states.
         """
-        at = self.products_at
+        at, a = self.products_at, self.aligned
         x = self.gradients_at + self.gradients_at
         shape = f"[{UNITS}, {COLUMNS}]"
         lines = [f"@triton.jit\ndef fused_backward{_HEAD}", *self._sizes()]
         lines += [
-            f"    row = constant(words, at, tables, {at + 2})",
-            f"    weight_rows = constant(words, at, tables, {at + 3})",
-            f"    width = constant(words, at, tables, {at + 5})",
+            self._size("row", f"{at + 2}"),
+            self._size("weight_rows", f"{at + 3}"),
+            self._size("width", f"{at + 5}"),
             f"    own = constant(words, at, tables, {at + 6})",
             f"    writes = constant(words, at, tables, {at + 7})",
-            f"    part = base(bases, words, at, {x + 1}) + constant(words, at, tables, {at + 4})",
+            f"    part = memory(bases, words, at, {x + 1}, {a}) + size(words, at, tables, {at + 4}, {a})",
             f"    across = (width + {OPERAND_ROWS} - 1) // {OPERAND_ROWS}",
             "    writes = (writes != 0) & (tile % across == 0)",
             f"    i = (tile % across) * {OPERAND_ROWS} + tl.arange(0, {OPERAND_ROWS})",
             *self._tile_columns(),
-            *self._starts(True),
+            *self._starts(),
             *self._gradient_starts(),
             f"    total = tl.zeros([{OPERAND_ROWS}, {COLUMNS}], tl.float32)",
             f"    for begin in tl.range(0, hidden, {UNITS}, num_stages=1):",
@@ -342,13 +348,14 @@ class _Writer:
         if self.gates:
             parts += [self.fused(), self.fused_backward()]
         bodies = "\n\n\n".join("\n".join(lines) for lines in parts)
-        return _IMPORTS.replace("setting,", "present, setting,") + self.source.header() + "\n\n" + bodies + "\n"
+        return _IMPORTS + self.source.header() + "\n\n" + bodies + "\n"
 
 
 @cache
-def bodies_of(operation: Gated) -> Bodies:
-    """Write, import and register the opcodes of an operation."""
-    module: Any = write_module("gated_" + operation.name, _Writer(operation).text())
+def bodies_of(operation: Gated, aligned: bool) -> Bodies:
+    """Write, import and register the opcodes of an operation; `aligned`: for columns that begin on 16 bytes."""
+    name = f"gated_{operation.name}{'_aligned' if aligned else ''}"
+    module: Any = write_module(name, _Writer(operation, aligned).text())
     unique = module.__name__.removeprefix("weft_generated_")
 
     def made(part: str) -> Any:
@@ -400,6 +407,15 @@ class _Parts:
     def is_external(self, p: Product) -> bool:
         return self.plan.external[self.operand(p)]
 
+    def is_aligned(self, products: Sequence[Product]) -> bool:
+        """Whether gates, operands and parts of weights begin on 16 bytes, column by column."""
+        aligned, parameters = self.plan.aligned, self.signature.parameters
+        states = range(self.first_parameter - len(self.states), self.first_parameter)
+        views = [*range(self.first_operand), *states, *(self.operand(p) for p in products)]
+        numbers = [self.height, self.hidden, *(self.width(p) for p in products), *(p.row for p in products)]
+        numbers += [parameters[p.weight].rows for p in products]
+        return all(aligned[v] for v in views) and all(n % WIDE == 0 for n in numbers)
+
     def numbers(self, p: Product, operand_view: int, weight_view: int) -> list[int]:
         """The constants of a product."""
         w: Shape = self.signature.parameters[p.weight]
@@ -431,7 +447,7 @@ def lower_gated(signature: Signature, plan: Lowering) -> None:
 
 def _lower_program(parts: _Parts) -> None:
     """The program is all there is."""
-    plan, bodies = parts.plan, bodies_of(parts.operation)
+    plan, bodies = parts.plan, bodies_of(parts.operation, parts.is_aligned(()))
     constants = [*_head(parts, False)]
     tiles = Tiles(parts.hidden * parts.columns, BLOCK)
     plan.forward(bodies.forward, tiles, _values(parts), constants=constants)
@@ -455,25 +471,27 @@ def _lower_linear(parts: _Parts) -> None:
 
 
 def _lower_cell(parts: _Parts) -> None:
-    """A step is one work; products with operands from outside are in it where all are from outside."""
-    plan, bodies = parts.plan, bodies_of(parts.operation)
+    """A step is one work. What comes from outside of a recurrence runs for all rows before; without one, in the step."""
+    plan, bodies = parts.plan, bodies_of(parts.operation, parts.is_aligned(parts.products))
     outside = [p for p in parts.products if parts.is_external(p)]
     inside = [p for p in parts.products if not parts.is_external(p)]
-    recurrent_state = not all(plan.external[k] for k in range(parts.first_parameter - len(parts.states), parts.first_parameter))
-    hoisted: list[Product] = outside if inside or recurrent_state else []
-    stepped: list[Product] = inside if hoisted else outside
-    if hoisted:
+    states = range(parts.first_parameter - len(parts.states), parts.first_parameter)
+    recurrent = bool(inside) or not all(plan.external[k] for k in states)
+    hoisted: list[Product] = outside if recurrent else []
+    stepped: list[Product] = inside if recurrent else outside
+    begun = recurrent and bool(outside or not inside)
+    if begun:
         _products(parts, hoisted, parts.biases, "prologue", begun=False)
-    writer = _Writer(parts.operation)
+    writer = _Writer(parts.operation, False)
     values = _values(parts)
-    side, views = parts.side(stepped, () if hoisted else parts.biases, len(values))
+    side, views = parts.side(stepped, () if begun else parts.biases, len(values))
     flat = Tiles(parts.hidden * parts.columns, BLOCK)
     if stepped:
         plan.forward(
             bodies.fused,
             Tiles(parts.columns, COLUMNS, -(-parts.hidden // writer.units)),
             [*values, *views],
-            constants=[*_head(parts, bool(hoisted)), *side],
+            constants=[*_head(parts, begun), *side],
         )
     else:
         plan.forward(bodies.forward, flat, values, constants=_head(parts, True))
@@ -523,7 +541,7 @@ def _products(
     """gates (+)= products + biases, in the stream or, for many rows, in the kernel for large products."""
     side, views = parts.side(products, biases, 1)
     constants = [parts.height, parts.columns, *side[:2], int(begun), *side[2:]]
-    for body, (m, n), more in _sizes_of(affine_small, affine_large, parts.columns):
+    for body, (m, n), more in _sizes_of(parts, affine, products):
         getattr(parts.plan, phase)(
             body,
             Tiles(parts.columns, n, -(-parts.height // m)),
@@ -533,10 +551,13 @@ def _products(
         )
 
 
-def _sizes_of(small: Any, large: Any, columns: int) -> list[tuple[Any, tuple[int, int], dict[str, int]]]:
-    """The two bodies of a product with their tiles; which one runs depends on the rows of a step."""
-    least = -(-LARGE_ROWS // columns)
-    return [(small, SMALL_TILE, {"most": least - 1}), (large, LARGE_TILE, {"least": least, "kernel": LARGE})]
+def _sizes_of(parts: _Parts, body: Any, products: Sequence[Product]) -> list[tuple[Any, tuple[int, int], dict[str, int]]]:
+    """The two opcodes of a product with their tiles; which one runs depends on the rows of a step."""
+    least = -(-LARGE_ROWS // parts.columns)
+    found: list[tuple[Any, tuple[int, int], dict[str, int]]] = []
+    for tile, more in zip(TILES[body], ({"most": least - 1}, {"least": least, "kernel": LARGE}), strict=True):
+        found.append((specialised(body, *tile, int(parts.is_aligned(products))), tile[:2], more))
+    return found
 
 
 def _operand_gradient(parts: _Parts, p: Product, phase: str) -> None:
@@ -547,7 +568,7 @@ def _operand_gradient(parts: _Parts, p: Product, phase: str) -> None:
     shared = len(parts.products) > 1 or parts.own_columns(p) < parts.columns
     views = [Gradient(parts.gates), Gradient(parts.operand(p), shared=shared), Value(parts.weight(p))]
     constants = [parts.height, parts.columns, *parts.numbers(p, 1, 2)]
-    for body, (m, n), more in _sizes_of(affine_operand_small, affine_operand_large, parts.columns):
+    for body, (m, n), more in _sizes_of(parts, affine_operand, [p]):
         tiles = Tiles(parts.columns, n, -(-parts.width(p) // m))
         getattr(parts.plan, phase)(body, tiles, views, constants=constants, **more)
 
@@ -562,7 +583,7 @@ def _parameter_gradients(parts: _Parts) -> None:
             views = [Gradient(parts.gates), Value(parts.operand(p)), Gradient(parts.weight(p), shared=shared)]
             constants = [parts.height, parts.columns, *parts.numbers(p, 1, 2)]
             rows = parts.signature.parameters[p.weight].rows
-            for body, (m, n), more in _sizes_of(affine_weight_small, affine_weight_large, parts.columns):
+            for body, (m, n), more in _sizes_of(parts, affine_weight, [p]):
                 tiles = Tiles(parts.columns, SPLIT, -(-rows // m) * -(-parts.width(p) // n))
                 plan.epilogue(body, tiles, views, constants=constants, **more)
     for k, row in parts.biases:

@@ -21,14 +21,14 @@ from .opcodes import opcode
 from .specialised import specialised
 
 # Rows of matrices that fit into registers.
-IN_REGISTERS = (16, 32, 64)
+IN_REGISTERS = (16, 32)
 # The most rows of a larger one: for each of them a number is kept in registers.
-MOST_ROWS = 4096
+MOST_ROWS = 2048
 # Floats of a line, rows and columns of a tile that a program works on at a time.
-BLOCK, ROWS, COLUMNS = 1024, 64, 32
+BLOCK, ROWS, COLUMNS = 256, 32, 32
 _MOST_ROWS, _BLOCK, _ROWS, _COLUMNS = (tl.constexpr(n) for n in (MOST_ROWS, BLOCK, ROWS, COLUMNS))
 # Rows and columns of tiles of a gradient, and the precision of its products: float32, whatever others have.
-SIDE = 32
+SIDE = 16
 _SIDE, _FLOAT32 = tl.constexpr(SIDE), tl.constexpr(0)
 
 

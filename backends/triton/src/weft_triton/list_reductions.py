@@ -92,7 +92,7 @@ def esum_backward(
     dy = tl.load(base(bases, words, at, 0) + row_offsets(words, at, 0, r, mask) + q, mask=mask, other=0.0)
     pointers, row = elements_of(words, at, bases, tables, k, 1 + k, r[None, :], q[None, :], there)
     there &= takes_gradient(words, at, 1 + k, row)
-    add_to(pointers, tl.broadcast_to(dy[None, :], [OPERANDS, ELEMENTS]), there, words, at, 1 + k)
+    add_to(pointers, dy[None, :] + tl.zeros([OPERANDS, ELEMENTS], tl.float32), there, words, at, 1 + k)
 
 
 @triton.jit

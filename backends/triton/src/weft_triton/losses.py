@@ -9,7 +9,7 @@ from weft_core.ops.attributes import number
 from weft_core.signature import Signature
 
 from .access import add, base, constant, payload, row_offsets, rows, setting, takes_gradient
-from .lines import MORE, elements, line_length, line_numbers, line_starts, lines_of, of_line
+from .lines import MORE, elements, filled, line_length, line_numbers, line_starts, lines_of, of_line
 from .lowering import Gradient, Lowering, Tiles, Value, lowering
 from .opcodes import opcode
 from .softmax import largest_and_sum, line_in, line_work, receiving
@@ -78,13 +78,13 @@ def hinge_forward(
     x = line_in(bases, words, at, 1, r, line_starts(words, at, tables, b), mask, AXIS)
     v = of_line(payload(words, at, b, r, mask), AXIS)
     threshold = _threshold(words, at, tables, x, v, mask, AXIS)
-    total = tl.zeros([LINES], tl.float32)
+    losses = filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         excess = _excess(x, k, there, v, threshold)
         # NaN stays.
-        total += tl.sum(tl.where(excess <= 0.0, 0.0, excess), AXIS)
-    tl.store(base(bases, words, at, 0) + row_offsets(words, at, 0, r, mask) + b, total, mask=mask)
+        losses += tl.where(excess <= 0.0, 0.0, excess)
+    tl.store(base(bases, words, at, 0) + row_offsets(words, at, 0, r, mask) + b, tl.sum(losses, AXIS), mask=mask)
 
 
 @triton.jit
@@ -101,10 +101,11 @@ def hinge_backward(
     mask = receiving(words, at, 2, r, mask)
     v = of_line(payload(words, at, b, r, mask), AXIS)
     threshold = _threshold(words, at, tables, x, v, mask, AXIS)
-    count = tl.zeros([LINES], tl.float32)
+    ones = filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        count += tl.sum(tl.where(_excess(x, k, there, v, threshold) > 0.0, 1.0, 0.0), AXIS)
+        ones += tl.where(_excess(x, k, there, v, threshold) > 0.0, 1.0, 0.0)
+    count = tl.sum(ones, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         violated = tl.where(_excess(x, k, there, v, threshold) > 0.0, 1.0, 0.0)

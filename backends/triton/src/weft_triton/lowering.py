@@ -98,14 +98,20 @@ class Lowering:
     """What the works of one signature depend on, and the list of them.
 
     `external[k]`: the operand or parameter in view `k` comes from outside the recurrence; `needs[k]`: its gradient is
-    wanted. Views are results, operands, parameters.
+    wanted; `aligned[k]`: all its rows, and their gradients, begin on 16 bytes. Views are results, operands, parameters.
     """
 
     def __init__(
-        self, signature: Signature, external: Sequence[bool], needs: Sequence[bool], options: Options
+        self,
+        signature: Signature,
+        external: Sequence[bool],
+        needs: Sequence[bool],
+        aligned: Sequence[bool],
+        options: Options,
     ) -> None:
         self.signature = signature
         self.options = options
+        self.aligned = aligned
         self.external = external
         self.needs = needs
         self.works: list[Work] = []
@@ -187,12 +193,16 @@ def has_kernel(signature: Signature) -> bool:
 
 
 def lower(
-    signature: Signature, external: Sequence[bool], needs: Sequence[bool], options: Options
+    signature: Signature,
+    external: Sequence[bool],
+    needs: Sequence[bool],
+    aligned: Sequence[bool],
+    options: Options,
 ) -> list[Work] | None:
     """The works of a signature; None when its reference must run on the host."""
     if not has_kernel(signature):
         return None
-    plan = Lowering(signature, external, needs, options)
+    plan = Lowering(signature, external, needs, aligned, options)
     if signature.flags & COMPOUND:
         _lower_compound(signature, plan)
     else:
@@ -215,7 +225,13 @@ def _lower_compound(signature: Signature, plan: Lowering) -> None:
         hoisted = all(external[v] for v in views[inner.results :])
         for v in views[: inner.results]:
             external[v] = hoisted
-        part = Lowering(inner.signature, [external[v] for v in views], [needs[v] for v in views], plan.options)
+        part = Lowering(
+            inner.signature,
+            [external[v] for v in views],
+            [needs[v] for v in views],
+            [plan.aligned[v] and shift % 4 == 0 for v, shift in inner.views],
+            plan.options,
+        )
         rule = lower_of(inner.signature.operation)
         if not inner.signature.flags & ALIAS:
             assert rule is not None
@@ -251,7 +267,7 @@ def _outer(inner: Inner, ref: Ref) -> Ref:
 
 
 class Templates:
-    """Works of all signatures as integers, found by signature and by which views are external and need gradients."""
+    """Works of all signatures as integers, found by signature and by what kind of views a plan gives it."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -259,16 +275,23 @@ class Templates:
         self.used = 1
         self.constants = np.zeros(1 << 12, np.int32)
         self.constants_used = 0
-        # Open addressing: signature, hash of its views, place of its template; 0 in the place is empty, -1 the host.
+        # Open addressing: signature, key of its views, place of its template; 0 in the place is empty, -1 the host.
         self.index = np.zeros((1 << 10, 3), np.int64)
         self.count = 0
         # Rows of the largest table that is looked up.
         self.table_rows = 0
         self._offsets: dict[tuple[int, ...], int] = {}
 
-    def add(self, signature: Signature, key: int, external: Sequence[bool], needs: Sequence[bool]) -> None:
+    def add(
+        self,
+        signature: Signature,
+        key: int,
+        external: Sequence[bool],
+        needs: Sequence[bool],
+        aligned: Sequence[bool],
+    ) -> None:
         """Lower a signature for one kind of plan."""
-        works = lower(signature, external, needs, self.options)
+        works = lower(signature, external, needs, aligned, self.options)
         place = -1
         if works is not None:
             operands = range(len(signature.results) + len(signature.saved), len(needs) - len(signature.parameters))

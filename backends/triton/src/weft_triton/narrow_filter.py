@@ -1,4 +1,4 @@
-"""Filters along the columns of a matrix: convolutions of an image of one row, whose channels are the rows of the matrix."""
+"""Filters along the columns of a matrix: an image of one row, whose channels are the rows of the matrix."""
 
 from __future__ import annotations
 

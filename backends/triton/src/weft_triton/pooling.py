@@ -28,7 +28,7 @@ _HEIGHT, _WIDTH, _DOWN, _ACROSS, _ROWS, _COLUMNS, _ROW_STRIDE, _COLUMN_STRIDE, _
     tl.constexpr(k) for k in range(1, 11)
 )
 # Results and positions of the window in a tile, for windows up to a size and for larger ones.
-MOST_NARROW, NARROW, WIDE = 16, (256, 8), (16, 64)
+MOST_NARROW, NARROW, WIDE = 16, (64, 8), (16, 32)
 
 
 @triton.jit
@@ -110,7 +110,7 @@ def lower_maxpooling(signature: Signature, plan: Lowering) -> None:
 # Constants of lines: how many numbers are kept, radices of where a line starts in the result, step along it there.
 _KEPT, _TO, _STEP = tl.constexpr(MORE), tl.constexpr(MORE + 1), tl.constexpr(MORE + 2)
 # Lines, elements of each and their axis in a tile: of short lines, of long ones, and of those across memory.
-SHORT, SHORT_TILE, LONG_TILE, STRIDED_TILE = 32, (32, 32, 1), (1, 512, 1), (32, 16, 0)
+SHORT, SHORT_TILE, LONG_TILE, STRIDED_TILE = 64, (16, 16, 1), (1, 512, 1), (32, 16, 0)
 
 
 @triton.jit

@@ -130,12 +130,11 @@ def forward(
     if first < end:
         if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
             forward_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
-        elif N > 16:
-            for part in range(0, N, N // 2):
-                forward_tile(words, at, bases, tables, down, first, first + part, end, PRECISION, M, N // 2, 16, False)
         else:
-            for part in range(0, M, M // 2):
-                forward_tile(words, at, bases, tables, down + part, first, first, end, PRECISION, M // 2, N, 32, False)
+            ACROSS: tl.constexpr = 1 if N < 32 else 2
+            for part in range(0, M // 32 * ACROSS):
+                i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
+                forward_tile(words, at, bases, tables, i, first, q, end, PRECISION, 32, N // ACROSS, 16, False)
 
 
 @triton.jit
@@ -172,12 +171,11 @@ def right_gradient(
     if first < end:
         if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
             right_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
-        elif N > 16:
-            for part in range(0, N, N // 2):
-                right_tile(words, at, bases, tables, down, first, first + part, end, PRECISION, M, N // 2, 16, False)
         else:
-            for part in range(0, M, M // 2):
-                right_tile(words, at, bases, tables, down + part, first, first, end, PRECISION, M // 2, N, 32, False)
+            ACROSS: tl.constexpr = 1 if N < 32 else 2
+            for part in range(0, M // 32 * ACROSS):
+                i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
+                right_tile(words, at, bases, tables, i, first, q, end, PRECISION, 32, N // ACROSS, 16, False)
 
 
 @triton.jit
@@ -194,7 +192,8 @@ def left_tile(
     dz = memory(bases, words, at, 0, ALIGNED)
     y = memory(bases, words, at, 1, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
-    for begin in range(first, end, K):
+    # Loads of the next columns in advance, which gather, would cost more registers than programs that run beside this one.
+    for begin in tl.range(first, end, K, num_stages=1):
         q = begin + tl.arange(0, K)
         there = q < end
         above = column_starts(words, at, 0, q, there, columns, columns, height, ALIGNED)
@@ -214,19 +213,20 @@ def left_gradient(
     words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
 ):
     """dX += dZ Y^T; views: dZ, Y, dX."""
-    down = (constant(words, at, tables, 0) + M - 1) // M
-    across = (constant(words, at, tables, 1) + N - 1) // N
+    height = (constant(words, at, tables, 0) + M - 1) // M
+    width = (constant(words, at, tables, 1) + N - 1) // N
     own = constant(words, at, tables, 6)
-    matrix = tile // (down * across)
-    i = tile % down * M
-    j = tile // down % across * N
+    matrix = tile // (height * width)
+    i = tile % height * M
+    j = tile // height % width * N
     first, end = shared_columns(words, at, tables, 2, matrix, matrix * own, (matrix + 1) * own)
     if first < end:
         if both_aligned(bases, words, at, tables, 1, 2, first, end):
             left_tile(words, at, bases, tables, i, j, first, end, PRECISION, M, N, K, True)
         else:
-            for part in range(0, N, N // 2):
-                left_tile(words, at, bases, tables, i, j + part, first, end, PRECISION, M, N // 2, 16, False)
+            for part in range(0, M // 32 * 2):
+                down, right = i + part // 2 * 32, j + part % 2 * (N // 2)
+                left_tile(words, at, bases, tables, down, right, first, end, PRECISION, 32, N // 2, 16, False)
 
 
 @opcode

@@ -14,7 +14,7 @@ from weft_core.ops.attributes import integer
 from weft_core.signature import Signature
 
 from .access import add, base, constant, payload, present, row_offsets, takes_gradient
-from .lines import MORE, Lines, elements, line_length, line_numbers, line_starts, lines_of, of_line
+from .lines import MORE, Lines, Tile, elements, filled, line_length, line_numbers, line_starts, lines_of, of_line
 from .lowering import NONE, Gradient, Lowering, Ref, Tiles, Value, lowering
 from .mathematics import INFINITY
 from .opcodes import opcode
@@ -22,6 +22,8 @@ from .specialised import specialised
 
 BLOCK = 1024
 _BLOCK = tl.constexpr(BLOCK)
+# The tile of constrained softmax, which has much to remember of an element.
+CONSTRAINED = (4, 256, 1)
 # Constants of constrained softmax: steps from example to example of scores and of bounds.
 _SCORES, _BOUNDS = tl.constexpr(MORE), tl.constexpr(MORE + 1)
 
@@ -44,31 +46,41 @@ def receiving(words, at, k, r, mask):
 @triton.jit
 def largest(words, at, tables, x, mask, LINES: tl.constexpr, CHUNK: tl.constexpr, AXIS: tl.constexpr):
     """The largest element of each line."""
-    found = tl.full([LINES], -INFINITY, tl.float32)
+    found = filled(-INFINITY, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        found = tl.maximum(found, tl.max(tl.load(x + k, mask=there, other=-INFINITY), AXIS))
-    return found
+        found = tl.maximum(found, tl.load(x + k, mask=there, other=-INFINITY))
+    return tl.max(found, AXIS)
 
 
 @triton.jit
-def join_sums(found, total, z, AXIS: tl.constexpr):
-    """max and sum of exp(x - max), with more numbers: what was summed is scaled where the maximum grows."""
-    higher = tl.maximum(found, tl.max(z, AXIS))
-    # Numbers that are all -inf count nothing, and must not make the sums of later ones NaN.
-    shift = tl.where(higher == -INFINITY, 0.0, higher)
-    return higher, total * tl.exp(found - shift) + tl.sum(tl.exp(z - of_line(shift, AXIS)), AXIS)
+def pivot(found):
+    """What to subtract before exp: numbers that are all -inf count nothing, and must not make others NaN."""
+    return tl.where(found == -INFINITY, 0.0, found)
+
+
+@triton.jit
+def join_sums(found, total, z):
+    """max and sum of exp(x - max) with one more number: what was summed is scaled where the maximum grows."""
+    higher = tl.maximum(found, z)
+    return higher, total * tl.exp(found - pivot(higher)) + tl.exp(z - pivot(higher))
+
+
+@triton.jit
+def whole_sum(found, total, AXIS: tl.constexpr):
+    """max and sum of exp(x - max) of lines from those of their lanes."""
+    highest = tl.max(found, AXIS)
+    return highest, tl.sum(total * tl.exp(found - of_line(pivot(highest), AXIS)), AXIS)
 
 
 @triton.jit
 def largest_and_sum(words, at, tables, x, mask, LINES: tl.constexpr, CHUNK: tl.constexpr, AXIS: tl.constexpr):
     """max and sum of exp(x - max) of each line, in one reading."""
-    found = tl.full([LINES], -INFINITY, tl.float32)
-    total = tl.zeros([LINES], tl.float32)
+    found, total = filled(-INFINITY, LINES, CHUNK, AXIS), filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        found, total = join_sums(found, total, tl.load(x + k, mask=there, other=-INFINITY), AXIS)
-    return found, total
+        found, total = join_sums(found, total, tl.load(x + k, mask=there, other=-INFINITY))
+    return whole_sum(found, total, AXIS)
 
 
 # --- softmax --------------------------------------------------------------------------------------
@@ -104,11 +116,11 @@ def softmax_backward(
     dy = line_in(bases, words, at, 1, r, start, mask, AXIS)
     dx = line_in(bases, words, at, 2, r, start, mask, AXIS)
     mask = receiving(words, at, 2, r, mask)
-    mean = tl.zeros([LINES], tl.float32)
+    products = filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        p = tl.load(y + k, mask=there, other=0.0)
-        mean += tl.sum(p * tl.load(dy + k, mask=there, other=0.0), AXIS)
+        products += tl.load(y + k, mask=there, other=0.0) * tl.load(dy + k, mask=there, other=0.0)
+    mean = tl.sum(products, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         d = tl.load(dy + k, mask=there, other=0.0) - of_line(mean, AXIS)
@@ -148,10 +160,11 @@ def log_softmax_backward(
     dy = line_in(bases, words, at, 1, r, start, mask, AXIS)
     dx = line_in(bases, words, at, 2, r, start, mask, AXIS)
     mask = receiving(words, at, 2, r, mask)
-    total = tl.zeros([LINES], tl.float32)
+    numbers = filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        total += tl.sum(tl.load(dy + k, mask=there, other=0.0), AXIS)
+        numbers += tl.load(dy + k, mask=there, other=0.0)
+    total = tl.sum(numbers, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         p = tl.exp(tl.load(y + k, mask=there, other=0.0)) * of_line(total, AXIS)
@@ -183,12 +196,11 @@ def restricted_log_softmax_forward(words, at, tile, bases, tables, PRECISION: tl
     r, start = _example(words, at, tile, tables)
     y = base(bases, words, at, 0) + row_offsets(words, at, 0, r, r >= 0) + start
     x = base(bases, words, at, 1) + row_offsets(words, at, 1, r, r >= 0) + start
-    shift = tl.full([1], -INFINITY, tl.float32)
-    total = tl.zeros([1], tl.float32)
+    found, sums = tl.full([_BLOCK], -INFINITY, tl.float32), tl.zeros([_BLOCK], tl.float32)
     for first in range(0, constant(words, at, tables, 2), _BLOCK):
         i, there = _named(words, at, tables, r, first)
-        z = tl.load(x + i, mask=there, other=-INFINITY)
-        shift, total = join_sums(shift, total, tl.expand_dims(z, 0), 1)
+        found, sums = join_sums(found, sums, tl.load(x + i, mask=there, other=-INFINITY))
+    shift, total = whole_sum(found, sums, 0)
     n = constant(words, at, tables, 0)
     for first in range(0, n, _BLOCK):
         i = first + tl.arange(0, _BLOCK)
@@ -209,10 +221,11 @@ def restricted_log_softmax_backward(words, at, tile, bases, tables, PRECISION: t
     dy = base(bases, words, at, 1) + row_offsets(words, at, 1, r, r >= 0) + start
     row = row_offsets(words, at, 2, r, r >= 0)
     dx = base(bases, words, at, 2) + row + start
-    total = tl.zeros([1], tl.float32)
+    numbers = tl.zeros([_BLOCK], tl.float32)
     for first in range(0, constant(words, at, tables, 2), _BLOCK):
         i, there = _named(words, at, tables, r, first)
-        total += tl.sum(tl.load(dy + i, mask=there, other=0.0), 0)
+        numbers += tl.load(dy + i, mask=there, other=0.0)
+    total = tl.sum(numbers, 0)
     for first in range(0, constant(words, at, tables, 2), _BLOCK):
         i, there = _named(words, at, tables, r, first)
         p = tl.exp(tl.load(y + i, mask=there, other=0.0)) * total
@@ -234,16 +247,16 @@ def _threshold(words, at, tables, x, shift, mask, LINES: tl.constexpr, CHUNK: tl
     known = tl.full([LINES], INFINITY, tl.float32)
     going = mask.to(tl.int32)
     while tl.max(going, 0) > 0:
-        total = tl.zeros([LINES], tl.float32)
-        support = tl.zeros([LINES], tl.float32)
+        numbers, ones = filled(0.0, LINES, CHUNK, AXIS), filled(0.0, LINES, CHUNK, AXIS)
         for first in range(0, line_length(words, at, tables), CHUNK):
             k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
             z = tl.load(x + k, mask=there, other=-INFINITY) - of_line(shift, AXIS)
             above = z > of_line(threshold, AXIS)
-            total += tl.sum(tl.where(above, z, 0.0), AXIS)
-            support += tl.sum(tl.where(above, 1.0, 0.0), AXIS)
+            numbers += tl.where(above, z, 0.0)
+            ones += tl.where(above, 1.0, 0.0)
+        support = tl.sum(ones, AXIS)
         smaller = (support > 0.0) & (support < known)
-        threshold = tl.where(smaller, (total - 1.0) / support, threshold)
+        threshold = tl.where(smaller, (tl.sum(numbers, AXIS) - 1.0) / support, threshold)
         known = tl.where(smaller, support, known)
         going = tl.where(smaller, going, 0)
     return threshold
@@ -279,14 +292,13 @@ def sparsemax_backward(
     dy = line_in(bases, words, at, 1, r, start, mask, AXIS)
     dx = line_in(bases, words, at, 2, r, start, mask, AXIS)
     mask = receiving(words, at, 2, r, mask)
-    total = tl.zeros([LINES], tl.float32)
-    support = tl.zeros([LINES], tl.float32)
+    numbers, ones = filled(0.0, LINES, CHUNK, AXIS), filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         on = tl.load(y + k, mask=there, other=0.0) > 0.0
-        total += tl.sum(tl.load(dy + k, mask=on, other=0.0), AXIS)
-        support += tl.sum(tl.where(on, 1.0, 0.0), AXIS)
-    mean = total / support
+        numbers += tl.load(dy + k, mask=on, other=0.0)
+        ones += tl.where(on, 1.0, 0.0)
+    mean = tl.sum(numbers, AXIS) / tl.sum(ones, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
         on = tl.load(y + k, mask=there, other=0.0) > 0.0
@@ -317,16 +329,16 @@ def _shares(words, at, tables, x, bounds, mask, LINES: tl.constexpr, CHUNK: tl.c
     known = tl.full([LINES], -1.0, tl.float32)
     going = mask.to(tl.int32)
     while tl.max(going, 0) > 0:
-        free = tl.full([LINES], 1.0, tl.float32)
-        total = tl.zeros([LINES], tl.float32)
-        bounded = tl.zeros([LINES], tl.float32)
+        taken, weights = filled(0.0, LINES, CHUNK, AXIS), filled(0.0, LINES, CHUNK, AXIS)
+        ones = filled(0.0, LINES, CHUNK, AXIS)
         for first in range(0, line_length(words, at, tables), CHUNK):
             k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
             weight, bound, over = _weights(x, bounds, k, there, shift, limit, AXIS)
-            free -= tl.sum(tl.where(over, bound, 0.0), AXIS)
-            total += tl.sum(tl.where(over, 0.0, weight), AXIS)
-            bounded += tl.sum(tl.where(over, 1.0, 0.0), AXIS)
-        scale = free / total
+            taken += tl.where(over, bound, 0.0)
+            weights += tl.where(over, 0.0, weight)
+            ones += tl.where(over, 1.0, 0.0)
+        total, bounded = tl.sum(weights, AXIS), tl.sum(ones, AXIS)
+        scale = (1.0 - tl.sum(taken, AXIS)) / total
         going = tl.where(bounded > known, going, 0)
         known = bounded
         # Where all are at their bounds there is no factor.
@@ -366,22 +378,21 @@ def constrained_softmax_backward(
     x = line_in(bases, words, at, 1, r, to_x, mask, AXIS)
     bounds = line_in(bases, words, at, 2, r, to_bounds, mask, AXIS)
     shift, limit, scale = _shares(words, at, tables, x, bounds, mask, LINES, CHUNK, AXIS)
-    mean = tl.zeros([LINES], tl.float32)
-    free = tl.zeros([LINES], tl.float32)
+    products, shares = filled(0.0, LINES, CHUNK, AXIS), filled(0.0, LINES, CHUNK, AXIS)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        weight, bound, over = _weights(x, bounds, k, there, shift, limit, AXIS)
+        weight, _bound, over = _weights(x, bounds, k, there, shift, limit, AXIS)
         p = tl.where(over, 0.0, weight * of_line(scale, AXIS))
-        mean += tl.sum(p * tl.load(dy + k, mask=there, other=0.0), AXIS)
-        free += tl.sum(p, AXIS)
-    mean /= free
+        products += p * tl.load(dy + k, mask=there, other=0.0)
+        shares += p
+    mean = tl.sum(products, AXIS) / tl.sum(shares, AXIS)
     dx = line_in(bases, words, at, 3, r, to_x, mask, AXIS)
     dbounds = line_in(bases, words, at, 4, r, to_bounds, mask, AXIS)
     takes_x = of_line(receiving(words, at, 3, r, mask), AXIS) & present(words, at, 3)
     takes_bounds = of_line(receiving(words, at, 4, r, mask), AXIS) & present(words, at, 4)
     for first in range(0, line_length(words, at, tables), CHUNK):
         k, there = elements(words, at, tables, first, mask, CHUNK, AXIS)
-        weight, bound, over = _weights(x, bounds, k, there, shift, limit, AXIS)
+        weight, _bound, over = _weights(x, bounds, k, there, shift, limit, AXIS)
         d = tl.load(dy + k, mask=there, other=0.0) - of_line(mean, AXIS)
         add(dx + k, weight * of_line(scale, AXIS) * d, there & takes_x & (over == 0), words, at, 3)
         add(dbounds + k, d, there & takes_bounds & over, words, at, 4)
@@ -390,10 +401,11 @@ def constrained_softmax_backward(
 # --- lowering -------------------------------------------------------------------------------------
 
 
-def line_work(lines: Lines, function: Any, *settings: float) -> dict[str, Any]:
+def line_work(lines: Lines, function: Any, *settings: float, tile: Tile | None = None) -> dict[str, Any]:
     """Opcode, tiles and constants of a work on lines."""
-    body, tiles = specialised(function, *lines.tile), Tiles(lines.count, lines.tile[0])
-    return {"body": body, "tiles": tiles, "constants": lines.constants(*settings)}
+    tile = tile or lines.tile
+    tiles, constants = Tiles(lines.count, tile[0]), lines.constants(*settings)
+    return {"body": specialised(function, *tile), "tiles": tiles, "constants": constants}
 
 
 def _lower(signature: Signature, plan: Lowering, axis: int, forward: Any, backward: Any) -> None:
@@ -439,10 +451,11 @@ def lower_constrained_softmax(signature: Signature, plan: Lowering) -> None:
     lines = lines_of(y, [0])
     steps = [x.size if x.batch > 1 else 0 for x in operands]
     views = [Value(1), Value(2)]
-    plan.forward(**line_work(lines, constrained_softmax_forward, *steps), views=[Value(0), *views])
+    work = line_work(lines, constrained_softmax_forward, *steps, tile=CONSTRAINED)
+    plan.forward(**work, views=[Value(0), *views])
     gradients: list[Ref] = [
         Gradient(k, shared=x.batch < y.batch) if plan.needs[k] else NONE for k, x in enumerate(operands, 1)
     ]
     if any(g is not NONE for g in gradients):
-        work = line_work(lines, constrained_softmax_backward, *steps)
+        work = line_work(lines, constrained_softmax_backward, *steps, tile=CONSTRAINED)
         plan.backward(**work, views=[Gradient(0), *views, *gradients])

@@ -1,0 +1,437 @@
+"""The output layer with its loss: logits of all columns as one product, then a vector of them for each loss.
+
+Forward leaves `softmax - onehot(v)` in the place of the logits: their gradient, but for the gradient of the loss, which
+is a factor of each column. The gradient of x sums over all classes, which few columns would leave to few tiles: these
+sum a part of the classes each into the memory of the logits' gradients, and a second work adds the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from weft_core.signature import Signature
+
+from .access import add, base, constant, row_offsets, rows, takes_gradient
+from .dots import dot
+from .lowering import LARGE, NONE, Gradient, Lowering, Ref, Tiles, Value, lowering
+from .opcodes import opcode
+from .tiles import Variant, aligned, by_columns, column_starts, memory, multiply, size, tiles_of, worth_a_launch
+
+# Views of the signature.
+LOSS, LOGITS, X, WEIGHT, BIAS = 0, 1, 3, 4, 5
+# Classes up to which several losses share a tile, and tiles of losses: columns and classes at a time.
+FEW_CLASSES = 256
+NARROW_LOSS, WIDE_LOSS = (16, 64), (1, 2048)
+# Classes that one part of the gradient of x sums at least, and the most parts.
+PART, MOST_PARTS = 512, 8
+# Columns that one tile of a weight gradient sums, where tiles are few: fewer than these.
+SPLIT, FEW_TILES = 1024, 64
+# Classes of a tile of the bias gradient; numbers of a tile of sums.
+BIAS_TILE, BLOCK = 64, 1024
+_BIAS_TILE, _BLOCK = tl.constexpr(BIAS_TILE), tl.constexpr(BLOCK)
+_INFINITY = tl.constexpr(float("inf"))
+
+# The constants of all bodies begin with: classes, width of x, examples of an instruction.
+
+
+@triton.jit
+def is_aligned(bases, words, at, tables, k, first, end):
+    """Whether columns of all matrices are aligned, and the rows of x, in view `k`, that have columns `first` to `end`."""
+    batch = constant(words, at, tables, 2)
+    sizes = constant(words, at, tables, 0) | constant(words, at, tables, 1)
+    return ((sizes & 3) == 0) & aligned(bases, words, at, k, first // batch, (end - 1) // batch + 1)
+
+
+@triton.jit
+def logits_tile(
+    words, at, bases, tables, down, first, end, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    classes = size(words, at, tables, 0, ALIGNED)
+    width = size(words, at, tables, 1, ALIGNED)
+    batch = constant(words, at, tables, 2)
+    i = down + tl.arange(0, M)
+    q = first + tl.arange(0, N)
+    inside = q < end
+    there = i < classes
+    starts = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
+    x = memory(bases, words, at, 1, ALIGNED)
+    weight = memory(bases, words, at, 2, ALIGNED)
+    total = tl.zeros([M, N], tl.float32)
+    total = multiply(total, weight, i, 1, classes, there, x, starts, inside, 0, width, width, K, PRECISION)
+    has_bias = tl.load(words + at + 8 + 4 * 3) != 0
+    total += tl.load(base(bases, words, at, 3) + i, mask=there & has_bias, other=0.0)[:, None]
+    targets = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
+    pointers = memory(bases, words, at, 0, ALIGNED) + (targets[None, :] + i[:, None])
+    tl.store(pointers, total, mask=there[:, None] & inside[None, :])
+
+
+@triton.jit
+def logits(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
+    """logits = W x + b; views: logits, x, W, b or nothing."""
+    across = (constant(words, at, tables, 0) + M - 1) // M
+    down, first = tile % across * M, tile // across * N
+    end = tl.minimum(first + N, rows(words, at) * constant(words, at, tables, 2))
+    if is_aligned(bases, words, at, tables, 1, first, end):
+        logits_tile(words, at, bases, tables, down, first, end, PRECISION, M, N, K, True)
+    else:
+        ACROSS: tl.constexpr = 1 if N < 32 else 2
+        for part in range(0, M // 32 * ACROSS):
+            i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
+            logits_tile(words, at, bases, tables, i, q, end, PRECISION, 32, N // ACROSS, 16, False)
+
+
+@triton.jit
+def losses(words, at, tile, bases, tables, C: tl.constexpr, V: tl.constexpr):
+    """ln sum exp(z) - z_v for `C` columns, `V` classes at a time, then z := softmax(z) - onehot(v).
+
+    Views: loss, logits; payload: v of every example.
+    """
+    classes, batch = constant(words, at, tables, 0), constant(words, at, tables, 2)
+    q = tile * C + tl.arange(0, C)
+    inside = q < rows(words, at) * batch
+    r = q // batch
+    example = q - r * batch
+    place = tl.load(words + at + 5) + example * tl.load(words + at + 6) + r
+    wanted = tl.load(words + place, mask=inside, other=-1)
+    column = base(bases, words, at, 1) + row_offsets(words, at, 1, r, inside) + example * classes
+    top = tl.full([C], -_INFINITY, tl.float32)
+    normalizer = tl.zeros([C], tl.float32)
+    chosen = tl.zeros([C], tl.float32)
+    for begin in range(0, classes, V):
+        v = begin + tl.arange(0, V)
+        mask = inside[:, None] & (v < classes)[None, :]
+        z = tl.load(column[:, None] + v[None, :], mask=mask, other=-_INFINITY)
+        chosen += tl.sum(tl.where(v[None, :] == wanted[:, None], z, 0.0), 1)
+        higher = tl.maximum(top, tl.max(z, 1))
+        shift = tl.where(higher == -_INFINITY, 0.0, higher)
+        normalizer = normalizer * tl.exp(top - shift) + tl.sum(tl.exp(z - shift[:, None]), 1)
+        top = higher
+    loss = tl.log(normalizer) - (chosen - top)
+    tl.store(base(bases, words, at, 0) + row_offsets(words, at, 0, r, inside) + example, loss, mask=inside)
+    scale = 1.0 / normalizer
+    for begin in range(0, classes, V):
+        v = begin + tl.arange(0, V)
+        mask = inside[:, None] & (v < classes)[None, :]
+        z = tl.load(column[:, None] + v[None, :], mask=mask, other=-_INFINITY)
+        onehot = tl.where(v[None, :] == wanted[:, None], 1.0, 0.0)
+        tl.store(column[:, None] + v[None, :], tl.exp(z - top[:, None]) * scale[:, None] - onehot, mask=mask)
+
+
+@triton.jit
+def operand_tile(
+    words, at, bases, tables, down, first, end, begin, stop, part, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PARTS: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    classes = size(words, at, tables, 0, ALIGNED)
+    width = size(words, at, tables, 1, ALIGNED)
+    batch = constant(words, at, tables, 2)
+    i = down + tl.arange(0, M)
+    q = first + tl.arange(0, N)
+    inside = q < end
+    there = i < width
+    gradient = memory(bases, words, at, 0, ALIGNED)
+    starts = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
+    weight = memory(bases, words, at, 2, ALIGNED)
+    total = tl.zeros([M, N], tl.float32)
+    total = multiply(
+        total, weight, i, classes, 1, there, gradient, starts, inside, begin, stop, classes, K, PRECISION
+    )  # fmt: skip
+    if PARTS:
+        targets = column_starts(words, at, 1, q, inside, batch, batch, classes, ALIGNED) + part * width
+        pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
+        tl.store(pointers, total, mask=there[:, None] & inside[None, :])
+    else:
+        r = q // batch
+        dloss = tl.load(base(bases, words, at, 3) + row_offsets(words, at, 3, r, inside) + q - r * batch, mask=inside)
+        targets = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
+        pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
+        inside &= takes_gradient(words, at, 1, row_offsets(words, at, 1, r, inside))
+        add(pointers, total * dloss[None, :], there[:, None] & inside[None, :], words, at, 1)
+
+
+@triton.jit
+def operand(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """dx += dloss W^T g of the saved g; views: g, dx, W, dloss.
+
+    `PARTS`: sums over a part of the classes instead, into memory behind view 1. More constants: parts, classes of one.
+    """
+    classes = constant(words, at, tables, 0)
+    across = (constant(words, at, tables, 1) + M - 1) // M
+    down, number = tile % across * M, tile // across
+    part, begin, stop = 0, 0, classes
+    if PARTS:
+        parts, length = constant(words, at, tables, 3), size(words, at, tables, 4, True)
+        part = number % parts
+        number = number // parts
+        begin = part * length
+        stop = tl.minimum(begin + length, classes)
+    first = number * N
+    end = tl.minimum(first + N, rows(words, at) * constant(words, at, tables, 2))
+    if is_aligned(bases, words, at, tables, 1, first, end):
+        operand_tile(words, at, bases, tables, down, first, end, begin, stop, part, PRECISION, M, N, K, PARTS, True)
+    else:
+        ACROSS: tl.constexpr = 1 if N < 32 else 2
+        for n in range(0, M // 32 * ACROSS):
+            i, q = down + n // ACROSS * 32, first + n % ACROSS * (N // ACROSS)
+            operand_tile(
+                words, at, bases, tables, i, q, end, begin, stop, part, PRECISION, 32, N // ACROSS, 16, PARTS, False
+            )  # fmt: skip
+
+
+@opcode
+def output_operand_sum(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    """dx += dloss times the sum of the parts; views: the parts, dx, dloss; constants: parts behind the others."""
+    classes, width = constant(words, at, tables, 0), constant(words, at, tables, 1)
+    batch = constant(words, at, tables, 2)
+    e = tile * _BLOCK + tl.arange(0, _BLOCK)
+    q = e // width
+    i = e - q * width
+    mask = q < rows(words, at) * batch
+    r = q // batch
+    example = q - r * batch
+    parts = base(bases, words, at, 0) + row_offsets(words, at, 0, r, mask) + example * classes + i
+    total = tl.zeros([_BLOCK], tl.float32)
+    for part in range(0, constant(words, at, tables, 3)):
+        total += tl.load(parts + part * width, mask=mask, other=0.0)
+    dloss = tl.load(base(bases, words, at, 2) + row_offsets(words, at, 2, r, mask) + example, mask=mask, other=0.0)
+    start = row_offsets(words, at, 1, r, mask)
+    mask &= takes_gradient(words, at, 1, start)
+    add(base(bases, words, at, 1) + start + example * width + i, total * dloss, mask, words, at, 1)
+
+
+@triton.jit
+def weight_tile(
+    words, at, bases, tables, down, right, first, end, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    classes = size(words, at, tables, 0, ALIGNED)
+    width = size(words, at, tables, 1, ALIGNED)
+    batch = constant(words, at, tables, 2)
+    i = down + tl.arange(0, M)
+    j = right + tl.arange(0, N)
+    gradient = memory(bases, words, at, 0, ALIGNED)
+    x = memory(bases, words, at, 1, ALIGNED)
+    dloss = base(bases, words, at, 3)
+    total = tl.zeros([M, N], tl.float32)
+    # Loads of the next columns in advance, which gather, would cost more registers than programs that run beside this one.
+    for begin in tl.range(first, end, K, num_stages=1):
+        q = begin + tl.arange(0, K)
+        inside = q < end
+        above = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
+        beside = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
+        factor = tl.load(dloss + column_starts(words, at, 3, q, inside, batch, batch, 1, False), mask=inside, other=0.0)
+        a = tl.load(
+            gradient + (i[:, None] + above[None, :]), mask=(i < classes)[:, None] & inside[None, :], other=0.0
+        )
+        b = tl.load(x + (beside[:, None] + j[None, :]), mask=inside[:, None] & (j < width)[None, :], other=0.0)
+        total = dot(a, b * factor[:, None], total, PRECISION)
+    pointers = memory(bases, words, at, 2, ALIGNED) + (i[:, None] + j[None, :] * classes)
+    add(pointers, total, (i < classes)[:, None] & (j < width)[None, :], words, at, 2)
+
+
+@triton.jit
+def weight(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
+    """dW += g (dloss x)^T; views: g, x, dW, dloss; one more constant: columns that a tile sums."""
+    height = (constant(words, at, tables, 0) + M - 1) // M
+    across = (constant(words, at, tables, 1) + N - 1) // N
+    i, j = tile % height * M, tile // height % across * N
+    columns = constant(words, at, tables, 3)
+    first = tile // (height * across) * columns
+    end = tl.minimum(first + columns, rows(words, at) * constant(words, at, tables, 2))
+    if is_aligned(bases, words, at, tables, 1, first, end):
+        weight_tile(words, at, bases, tables, i, j, first, end, PRECISION, M, N, K, True)
+    else:
+        for part in range(0, M // 32 * 2):
+            down, right = i + part // 2 * 32, j + part % 2 * (N // 2)
+            weight_tile(words, at, bases, tables, down, right, first, end, PRECISION, 32, N // 2, 16, False)
+
+
+@opcode
+def output_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    """db += sum of dloss g over all columns; views: g, db, dloss."""
+    classes, batch = constant(words, at, tables, 0), constant(words, at, tables, 2)
+    i = tile * _BIAS_TILE + tl.arange(0, _BIAS_TILE)
+    columns = rows(words, at) * batch
+    gradient, dloss = base(bases, words, at, 0), base(bases, words, at, 2)
+    total = tl.zeros([_BIAS_TILE], tl.float32)
+    for begin in range(0, columns, 32):
+        q = begin + tl.arange(0, 32)
+        inside = q < columns
+        starts = column_starts(words, at, 0, q, inside, batch, batch, classes, False)
+        factor = tl.load(dloss + column_starts(words, at, 2, q, inside, batch, batch, 1, False), mask=inside, other=0.0)
+        mask = (i < classes)[:, None] & inside[None, :]
+        g = tl.load(gradient + (i[:, None] + starts[None, :]), mask=mask, other=0.0)
+        total += tl.sum(g * factor[None, :], 1)
+    add(base(bases, words, at, 1) + i, total, i < classes, words, at, 1)
+
+
+@opcode
+def output_logits(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    logits(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
+
+
+@opcode
+def output_logits_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    logits(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
+
+
+@opcode
+def output_logits_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    logits(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+
+
+@opcode
+def output_losses(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    losses(words, at, tile, bases, tables, 1, 2048)
+
+
+@opcode
+def output_losses_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    losses(words, at, tile, bases, tables, 16, 64)
+
+
+@opcode
+def output_operand(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 32, 64, 32, False)
+
+
+@opcode
+def output_operand_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 64, 16, 32, False)
+
+
+@opcode
+def output_operand_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 64, 128, 32, False)
+
+
+@opcode
+def output_operand_part(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 32, 64, 32, True)
+
+
+@opcode
+def output_operand_part_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 64, 16, 32, True)
+
+
+@opcode
+def output_operand_part_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    operand(words, at, tile, bases, tables, PRECISION, 64, 128, 32, True)
+
+
+@opcode
+def output_weight(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    weight(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
+
+
+@opcode
+def output_weight_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
+    weight(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+
+
+def _variants(narrow: Any, small: Any, large: Any, classes: int, width: int) -> list[Variant]:
+    """The bodies of a product for few, more, and many columns."""
+    found = [Variant(narrow, 64, 16), Variant(small, 32, 64, 17)]
+    return [*found, Variant(large, 64, 128, 128, LARGE)] if worth_a_launch(classes, width) else found
+
+
+class _Layer:
+    """The sizes of a signature, and works on them."""
+
+    def __init__(self, signature: Signature, plan: Lowering) -> None:
+        self.plan = plan
+        self.classes, self.width = signature.parameters[0].rows, signature.operands[0].size
+        self.batch = signature.results[0].batch
+        self.has_bias = len(signature.parameters) > 1
+        self.constants = [self.classes, self.width, self.batch]
+        # Parts of a column of the gradient of x lie one after the other where a column of logits would.
+        self.parts = min(MOST_PARTS, self.classes // max(PART, self.width))
+
+    def forward(self) -> None:
+        bias = Value(BIAS) if self.has_bias else NONE
+        variants = _variants(output_logits_narrow, output_logits, output_logits_large, self.classes, self.width)
+        self._product(self.plan.forward, variants, self.classes, [Value(LOGITS), Value(X), Value(WEIGHT), bias])
+        few = self.classes <= FEW_CLASSES
+        self.plan.forward(
+            output_losses_narrow if few else output_losses,
+            Tiles(self.batch, NARROW_LOSS[0] if few else WIDE_LOSS[0]),
+            [Value(LOSS), Value(LOGITS)],
+            constants=self.constants,
+            level=1,
+        )
+
+    def operand_gradient(self, phase: Callable[..., None]) -> None:
+        """The gradient of x, in parts where there are many classes."""
+        views = [Value(LOGITS), Gradient(X), Value(WEIGHT), Gradient(LOSS)]
+        if self.parts < 2:
+            variants = _variants(output_operand_narrow, output_operand, output_operand_large, self.width, self.classes)
+            self._product(phase, variants, self.width, views)
+            return
+        # Whole steps of the loop over classes.
+        length = 32 * tiles_of(self.classes, 32 * self.parts)
+        parts = tiles_of(self.classes, length)
+        views[1] = Gradient(LOGITS)
+        variants = _variants(
+            output_operand_part_narrow, output_operand_part, output_operand_part_large, self.width, self.classes
+        )
+        self._product(phase, variants, self.width, views[:3], [parts, length], parts)
+        phase(
+            output_operand_sum,
+            Tiles(self.width * self.batch, BLOCK),
+            [Gradient(LOGITS), Gradient(X), Gradient(LOSS)],
+            constants=[*self.constants, parts],
+            level=1,
+        )
+
+    def parameter_gradients(self) -> None:
+        """One product for all rows; where its tiles are few, they share the columns."""
+        plan = self.plan
+        if plan.needs[WEIGHT]:
+            variants = [Variant(output_weight, 32, 64)]
+            if worth_a_launch(self.classes, self.width):
+                variants.append(Variant(output_weight_large, 64, 128, 128, LARGE))
+            for variant, when in by_columns(variants, self.batch):
+                tiles = tiles_of(self.classes, variant.rows) * tiles_of(self.width, variant.columns)
+                columns = SPLIT if tiles < FEW_TILES else 1 << 30
+                dweight = Gradient(WEIGHT, shared=tiles < FEW_TILES)
+                plan.epilogue(
+                    variant.body,
+                    Tiles(self.batch, columns, tiles),
+                    [Value(LOGITS), Value(X), dweight, Gradient(LOSS)],
+                    constants=[*self.constants, columns],
+                    **when,
+                )
+        if self.has_bias and plan.needs[BIAS]:
+            plan.epilogue(
+                output_bias,
+                Tiles(1, 1 << 30, tiles_of(self.classes, BIAS_TILE)),
+                [Value(LOGITS), Gradient(BIAS), Gradient(LOSS)],
+                constants=self.constants,
+            )
+
+    def _product(
+        self, phase: Callable[..., None], variants: Sequence[Variant], height: int, views: Sequence[Ref],
+        more: Sequence[int] = (), times: int = 1,
+    ) -> None:  # fmt: skip
+        for variant, when in by_columns(variants, self.batch):
+            tiles = Tiles(self.batch, variant.columns, times * tiles_of(height, variant.rows))
+            phase(variant.body, tiles, views, constants=[*self.constants, *more], **when)
+
+
+@lowering("softmax_loss")
+def lower_softmax_loss(signature: Signature, plan: Lowering) -> None:
+    """An x from inside the recurrence gets its gradient step by step, one from outside at the end, for all rows."""
+    layer = _Layer(signature, plan)
+    layer.forward()
+    if plan.needs[X]:
+        layer.operand_gradient(plan.epilogue if plan.external[X] else plan.backward)
+    layer.parameter_gradients()

@@ -1,4 +1,4 @@
-"""Imports point one way: weft -> trainers, builders -> core <- backends, testing; the GPU backend stands on the CPU's."""
+"""Imports point one way: weft -> trainers, builders -> core <- backends, testing; weft_triton -> weft_numba."""
 
 import ast
 import re

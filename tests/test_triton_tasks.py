@@ -1,7 +1,8 @@
-"""The four tasks of the benchmarks on the Triton backend, in small: the CPU's losses, and how many launches they take."""
+"""The four tasks of the benchmarks on the Triton backend, in small: the CPU's losses, and a count of launches."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,7 +203,7 @@ def step(task: str, mode: str, launched: list[str]) -> tuple[list[int], int]:
         counts.append(len(launched))
         made.update()
         counts.append(len(launched))
-    return [b - a for a, b in zip(counts, counts[1:], strict=False)], levels
+    return [b - a for a, b in itertools.pairwise(counts)], levels
 
 
 @tasks

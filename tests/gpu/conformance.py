@@ -26,9 +26,9 @@ REHEARSAL = {
     "levels": r"test_operation\[(tanh|logistic)-unbatched\]|test_it",
     "tape": r"test_operation\[tanh-unbatched\]",
 }
-# Rows of one operation follow each other in one process, which has their kernels.
 MOST_PROCESSES = 12
-ROW_SECONDS = 120.0
+# The first row of a group compiles: forty opcodes of random graphs take a minute.
+ROW_SECONDS = 200.0
 REPORT_SECONDS = 5.0
 
 
@@ -69,12 +69,12 @@ class Tally:
 
 
 def groups_of(names: list[str]) -> deque[list[str]]:
-    """Rows that share kernels: those of one operation, other rows by fives."""
+    """Rows that share kernels: those of one operation, other rows by the ten; what compiles longest comes first."""
     groups: dict[str, list[str]] = {}
     for n, row in enumerate(names):
         operation = re.match(r"test_operation\[([^-\]]*)", row)
-        groups.setdefault(operation[1] if operation else f"{row.partition('[')[0]} {n // 5}", []).append(row)
-    return deque(groups.values())
+        groups.setdefault(operation[1] if operation else f"{row.partition('[')[0]} {n // 10}", []).append(row)
+    return deque(sorted(groups.values(), key=lambda group: not group[0].startswith("test_random")))
 
 
 def work(groups: deque[list[str]], tally: Tally, options: Chosen) -> None:

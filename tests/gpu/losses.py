@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from part import Chosen, chosen, left_out, record
 from worker import Lost, Worker
@@ -34,11 +35,14 @@ def compared(task: str, options: Chosen) -> bool:
     good = True
     modes, batches = options.pick((MODES[task], BATCHES), (MODES[task], (10,)), (MODES[task][:1], (2,)))
     for mode in modes:
+        for name in ("levels", "tape"):
+            with suppress(Lost):
+                workers[name].ask(ANSWER_SECONDS, do="survey", programs=[(batch, mode) for batch in batches])
         for batch in batches:
             if options.left <= 0:
                 left_out("tasks", f"{task}, {mode}, batch {batch}", "out of time")
                 continue
-            good &= _one(task, mode, batch, options.pick(COUNT, COUNT, 2), workers)
+            good &= _one(task, mode, batch, options.pick(COUNT, COUNT, 6), workers)
     for worker in workers.values():
         worker.stop()
     return good

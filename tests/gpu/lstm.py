@@ -10,6 +10,7 @@ from worker import Worker
 
 HIDDEN, BATCHES = (64, 256, 1024), (1, 16, 64, 256)
 STEPS = 32
+PYTORCH = ("nn.LSTM", "LSTMCell")
 ROUND_SECONDS, REPLAY_SECONDS = 0.2, 0.1
 
 
@@ -17,9 +18,8 @@ def main() -> None:
     options = chosen(__doc__)
     workers = {name: Worker("lstm_weft.py", "--mode", name) for name in ("levels", "tape")}
     if find_spec("torch"):
-        workers |= {
-            way: Worker("lstm_torch.py", "--way", way, "--device", options.device) for way in ("nn.LSTM", "LSTMCell")
-        }
+        for way in options.pick(PYTORCH, PYTORCH, PYTORCH[:1]):
+            workers[way] = Worker("lstm_torch.py", "--way", way, "--device", options.device)
     batches = options.pick(BATCHES, (1, 64), (2,))
     if options.quick:
         left_out("lstm", "batch 16 and 256", "not part of this length")

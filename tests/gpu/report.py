@@ -146,11 +146,12 @@ def _training(results: Results) -> str:
     if not blocks:
         return ""
     says = (
-        "Training with Adam, the loss read at every step; medians of rounds in turns. Weft: written with cells, sparse "
-        "updates; its CPU backend has one thread. PyTorch: eager, dense updates, stepwise is cell by cell (trees: node "
-        "by node), prepared is nn.LSTM of padded sentences (lm), packed sequences (taggers), all nodes of a height "
-        "together (tree). Precision is that of products, in cuDNN, too. Levels and launches: of a step by levels, "
-        "forward and backward, without the update. * marks the task's own size. Ratios are of Weft's better mode."
+        "Training with Adam, the loss read at every step; medians of rounds in turns. Kernels of a task serve all its "
+        "batches. Weft: written with cells, sparse updates; its CPU backend has one thread. PyTorch: eager, dense "
+        "updates; stepwise is cell by cell (trees: node by node), prepared is nn.LSTM of padded sentences (lm), packed "
+        "sequences (taggers), all nodes of a height together (tree). Precision is that of products, in cuDNN, too. "
+        "Levels and launches: of a step by levels, forward and backward, without the update. * marks the task's own "
+        "size. Ratios are of Weft's better mode."
     )
     return "\n\n".join([says, *filter(None, blocks)])
 
@@ -183,7 +184,7 @@ def _phases(places: dict[tuple[Any, ...], dict[str, Record]]) -> str:
 
 def _compiling(results: Results) -> str:
     rows = [(r["id"], _number(r["seconds"], 0)) for r in results.of("warm")]
-    return table(("backend", "seconds of the first start"), rows)
+    return table(("compiled code of the host for", "seconds of the first start"), rows)
 
 
 def _ended(results: Results) -> str:

@@ -1,17 +1,16 @@
-"""Compiling for many graphs at once: rows of the kit run without kernels to learn which opcodes they take.
+"""Compiling once for many graphs: they run without kernels first, to learn which opcodes they take.
 
-A stream kernel is compiled for each new set of opcodes, which takes seconds, and a row of the kit has several sets. With
-one kernel that has the opcodes of a group of rows, the group compiles once.
+A stream kernel is compiled for each new set of opcodes, which takes seconds, and a graph has several sets: forward,
+backward, and others when it is larger. One kernel with all of them is what a process ends up with anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-from weft_testing import running
 from weft_triton.backend import TritonBackend
 from weft_triton.stream import Streams
 
@@ -29,37 +28,15 @@ class Survey:
         return SimpleNamespace(level=kernel, tape=kernel)
 
 
-def _nothing(*arguments: object, **more: object) -> None:
-    pass
-
-
-@contextmanager
-def without_comparisons() -> Iterator[None]:
-    """What was not computed cannot be compared.
-
-    Whoever has imported the kit's comparisons has the functions themselves: only their code is exchanged everywhere.
-    """
-    functions: list[Any] = [running.compare, running.require]
-    before = [function.__code__ for function in functions]
-    for function in functions:
-        function.__code__ = _nothing.__code__
-    try:
-        yield
-    finally:
-        for function, code in zip(functions, before, strict=True):
-            function.__code__ = code
-
-
-def prepare(backend: TritonBackend, checks: Iterable[Callable[[Any], None]]) -> int:
-    """Give the backend kernels that have all opcodes of these checks; returns how many opcodes there are."""
+def prepare(backend: TritonBackend, works: Iterable[Callable[[], Any]]) -> int:
+    """Give the backend kernels that have all opcodes of this work; returns how many opcodes there are."""
     small, large = Survey(), Survey()
     backend._streams_of.clear()
     backend._streams, backend._large_streams = small, large  # type: ignore[assignment]
-    with without_comparisons():
-        for check in checks:
-            # The real run will say what is wrong.
-            with suppress(Exception):
-                check(backend)
+    for work in works:
+        # The real run will say what is wrong.
+        with suppress(Exception):
+            work()
     backend._streams_of.clear()
     backend._streams = Streams(backend.options.precision)
     backend._large_streams = Streams(backend.options.precision, warps=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import data
@@ -44,7 +45,7 @@ def write_tiny(folder: Path) -> None:
     }  # fmt: skip
     made = {"lm": {**flat, "vocabulary": np.array(WORDS)}, "tagger": tagging, "chars": tagging, "tree": _trees(rng)}
     # Words are as long as what two directions over the characters give.
-    sizes = {"EMBEDDING": 4, "LM_HIDDEN": 4, "TAG_HIDDEN": 4, "TREE_HIDDEN": 4, "MLP": 4, "CHARACTER_EMBEDDING": 4,
+    sizes: Any = {"EMBEDDING": 4, "LM_HIDDEN": 4, "TAG_HIDDEN": 4, "TREE_HIDDEN": 4, "MLP": 4, "CHARACTER_EMBEDDING": 4,
              "CHARACTER_HIDDEN": 2}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with mock.patch.multiple(parameters, **sizes):

@@ -25,15 +25,15 @@ class Timed:
         answer: Answer = getattr(self, request.pop("do"))(**request)
         return answer
 
-    def ready(self, **settings: Any) -> None:
-        """Make the work for these settings."""
+    def ready(self, *_: Any, **settings: Any) -> None:
+        """Make the work for these settings, which each kind of work names."""
         raise NotImplementedError
 
     def once(self, n: int) -> float:
         """Do piece `n % pieces`; returns how many units it is."""
         raise NotImplementedError
 
-    def prepare(self, **settings: Any) -> Answer:
+    def prepare(self, *_: Any, **settings: Any) -> Answer:
         """Make the work and warm up: the first time compiles, and later pieces may need what the first did not."""
         self.ready(**settings)
         seconds: list[float] = []

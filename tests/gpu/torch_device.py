@@ -23,6 +23,8 @@ def use(device: str, precision: str) -> Callable[[], None]:
     if device == "cpu":
         torch.set_num_threads(1)
         return lambda: None
+    # Blocks of rows spare the allocator of a CPU; on a GPU one product is the faster way.
+    torch_peer.SOFTMAX_ROWS = 1 << 20
     return torch.cuda.synchronize
 
 

@@ -68,7 +68,7 @@ class Trainee(Timed):
         self.program.update()
         return value
 
-    def prepare(self, **settings: Any) -> Answer:
+    def prepare(self, *_: Any, **settings: Any) -> Answer:
         """Also the loss a unit before any training: that of all toolkits must agree."""
         return super().prepare(**settings) | {"first_loss": self.first_loss}
 

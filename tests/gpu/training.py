@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -10,14 +12,14 @@ from typing import Any
 from contest import compete
 from part import Chosen, chosen, left_out, record
 from task_data import STORED
-from worker import Worker
+from worker import Lost, Worker
 
 BATCHES, HIDDEN = (1, 16, 64, 256), (256, 64, 1024)
 # PyTorch's ways: one step or node at a time; prepared by hand for cuDNN, or for large products on trees.
 PYTORCH = {"lm": ("cell", "sequence"), "tagger": ("cell", "packed"), "chars": ("cell", "packed"),
            "tree": ("node", "levels")}  # fmt: skip
 LEVELS, TAPE, CPU, STEPWISE, PREPARED = "weft levels", "weft tape", "weft cpu", "torch stepwise", "torch prepared"
-ROUND_SECONDS, QUICK_SECONDS = 0.5, 0.3
+ROUND_SECONDS, QUICK_SECONDS, SURVEY_SECONDS = 0.5, 0.3, 60.0
 # How far losses of one untrained model may lie apart, relative to the smallest.
 SAME = {"float32": 1e-4, "tf32": 1e-2}
 
@@ -56,16 +58,16 @@ def contestants(job: Job, options: Chosen) -> dict[str, Worker]:
     arguments = ["--data", str(options.data), "--task", job.task, "--hidden", str(job.hidden)]
     arguments += ["--brief"] if options.rehearse else []
     found = {}
-    # Interpreted kernels are slow: a rehearsal has them on one task, and on the others what runs in PyTorch.
-    with_weft = not options.rehearse or job.task == options.tasks[0]
-    for name, mode in ((LEVELS, "levels"), (TAPE, "tape")) if with_weft else ():
+    # A rehearsal has everyone on one task, and on the others what is prepared in PyTorch.
+    everyone = not options.rehearse or job.task == options.tasks[0]
+    for name, mode in ((LEVELS, "levels"), (TAPE, "tape")) if everyone else ():
         variables = {"WEFT_TRITON_MODE": mode, "WEFT_TRITON_PRECISION": job.precision}
         found[name] = Worker("trainee_weft.py", *arguments, WEFT_BACKEND="triton", **variables)
-    if job.precision == "float32" and with_weft:
+    if job.precision == "float32" and everyone:
         found[CPU] = Worker("trainee_weft.py", *arguments, WEFT_BACKEND="numba")
     if find_spec("torch"):
         more = ["--device", options.device, "--precision", job.precision]
-        if job.precision == "float32":
+        if job.precision == "float32" and everyone:
             found[STEPWISE] = Worker("trainee_torch.py", *arguments, *more)
         found[PREPARED] = Worker("trainee_torch.py", *arguments, *more)
     return found
@@ -83,21 +85,35 @@ def mode_of(name: str, task: str, batch: int) -> str:
 def run(job: Job, options: Chosen) -> bool:
     """All batches of a job, from small to large; whether everyone trains, and the same thing."""
     workers, good = contestants(job, options), True
+    survey(job, workers)
     for batch in job.batches:
         title = f"{job.task}, hidden {job.size}, batch {batch}, {job.precision}"
         if options.left <= 0:
             left_out("training", title, "out of time")
             continue
-        settings = {name: {"batch": batch, "mode": mode_of(name, job.task, batch)} for name in workers}
+        modes = {name: mode_of(name, job.task, batch) for name in workers}
+        settings = {name: {"batch": batch, "mode": mode} for name, mode in modes.items()}
         seconds = options.pick(ROUND_SECONDS, QUICK_SECONDS, 0.0)
         print(f"  {title}", flush=True)
         found = compete(workers, settings, seconds, options)
         for name, figures in found.items():
-            keep(job, batch, name, settings[name]["mode"], figures)
+            keep(job, batch, name, modes[name], figures)
         good &= agrees(job, batch, found) and not any("lost" in figures for figures in found.values())
     for worker in workers.values():
         worker.stop()
     return good
+
+
+def survey(job: Job, workers: dict[str, Worker]) -> None:
+    """Weft compiles for all batches at once."""
+
+    def ask(name: str) -> None:
+        programs = [(batch, mode_of(name, job.task, batch)) for batch in job.batches]
+        with suppress(Lost):
+            workers[name].ask(SURVEY_SECONDS, do="survey", programs=programs)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(ask, [name for name in (LEVELS, TAPE) if name in workers]))
 
 
 def agrees(job: Job, batch: int, found: dict[str, dict[str, Any]]) -> bool:

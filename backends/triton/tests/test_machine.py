@@ -234,7 +234,12 @@ def test_an_operation_without_a_kernel_runs_on_the_host_and_says_so(backend: Tri
 
 
 def test_a_formula_of_the_user_has_a_kernel(backend: TritonBackend) -> None:
-    swish = elementwise("swish_of_the_triton_tests", "x * logistic(b * x)", dx="dy * (logistic(b * x) + b * y * (1 - logistic(b * x)))", b=1.5)
+    swish = elementwise(
+        "swish_of_the_triton_tests",
+        "x * logistic(b * x)",
+        dx="dy * (logistic(b * x) + b * y * (1 - logistic(b * x)))",
+        b=1.5,
+    )
     x = np.array([-1.0, 0.5, 2.0])
     with dy.ComputationGraph(backend=backend) as graph:
         y = swish(dy.inputTensor(x))

@@ -14,7 +14,7 @@ import triton.language as tl
 from .access import add, base, constant, row_offsets, rows, takes_gradient
 from .dots import dot
 from .opcodes import opcode
-from .tiles import column_starts, memory, size
+from .tiles import memory, size, starts_of
 
 # Of a product: views of operand and weight, first gate row, weight rows, where its part of the weight begins, width of
 # the operand, columns that the operand has itself.
@@ -31,8 +31,23 @@ _SPLIT = tl.constexpr(SPLIT)
 
 
 @triton.jit
+def column_starts(words, at, k, n, inside, columns, own, width, ALIGNED: tl.constexpr):
+    """Where columns `n` of view `k` begin, for an operand that has `own` of the `columns` of a row, each `width` floats."""
+    row = n // columns
+    return starts_of(words, at, k, row, (n - row * columns) % own * width, inside, ALIGNED)
+
+
+@triton.jit
 def affine(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+    words,
+    at,
+    tile,
+    bases,
+    tables,
+    PRECISION: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
     """gates[tile] (+)= W x + b; view 0: the gates."""
@@ -84,7 +99,15 @@ def affine(
 
 @triton.jit
 def affine_operand(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+    words,
+    at,
+    tile,
+    bases,
+    tables,
+    PRECISION: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
     """dx += W^T dgates for one product; views: gradient of the gates, of the operand, the weight.
@@ -102,9 +125,11 @@ def affine_operand(
     i = (tile % across) * M + tl.arange(0, M)
     n = (tile // across) * N + tl.arange(0, N)
     inside = n < rows(words, at) * columns
-    gates = memory(bases, words, at, 0, ALIGNED) + column_starts(
-        words, at, 0, n, inside, columns, columns, height, ALIGNED
-    ) + row
+    gates = (
+        memory(bases, words, at, 0, ALIGNED)
+        + column_starts(words, at, 0, n, inside, columns, columns, height, ALIGNED)
+        + row
+    )
     total = tl.zeros([M, N], tl.float32)
     # Loads of the next turn would take registers that the products need.
     for begin in tl.range(0, weight_rows, K, num_stages=1):
@@ -130,10 +155,18 @@ def add_columns(total, words, at, k, bases, n, inside, columns, own, width, i):
 
 @triton.jit
 def affine_weight(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+    words,
+    at,
+    tile,
+    bases,
+    tables,
+    PRECISION: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
-    """dW += dgates x^T for one product, over all columns; views: gradient of the gates, operand, gradient of the weight.
+    """dW += dgates x^T for one product, over all columns; views: gradient of the gates, operand, its own.
 
     Constants as of `affine_operand`.
     """
@@ -160,7 +193,12 @@ def affine_weight(
         x = x_base + column_starts(words, at, 1, n, inside, columns, own, width, ALIGNED)
         operand = tl.load(x[:, None] + i[None, :], mask=inside[:, None] & (i < width)[None, :], other=0.0)
         total = dot(gate, operand, total, PRECISION)
-    target = memory(bases, words, at, 2, ALIGNED) + size(words, at, tables, 6, ALIGNED) + o[:, None] + i[None, :] * weight_rows
+    target = (
+        memory(bases, words, at, 2, ALIGNED)
+        + size(words, at, tables, 6, ALIGNED)
+        + o[:, None]
+        + i[None, :] * weight_rows
+    )
     mask = (o < weight_rows)[:, None] & (i < width)[None, :]
     if total_columns > _SPLIT:
         tl.atomic_add(target, total, mask=mask, sem="relaxed")
@@ -170,8 +208,10 @@ def affine_weight(
 
 @opcode
 def affine_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    """db += sum of dgates over all columns; views: gradient of the gates, of the bias; constants: height, columns, first
-    gate row, rows."""
+    """db += sum of dgates over all columns; views: gradient of the gates, of the bias.
+
+    Constants: height, columns, first gate row, rows.
+    """
     columns = constant(words, at, tables, 1)
     total_columns = rows(words, at) * columns
     size = constant(words, at, tables, 3)

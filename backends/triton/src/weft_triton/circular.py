@@ -77,23 +77,22 @@ _GRADIENTS = {
 }
 
 
+def _constants(y: Shape, own: Shape, left: Shape, right: Shape, way: int) -> list[int]:
+    """Those of a product of `left` and `right` for each example of y that becomes, or is added to, `own`."""
+    return [y.size, y.batch, way, *(x.size if x.batch > 1 else 0 for x in (left, right, own))]
+
+
 def _lower(signature: Signature, plan: Lowering, way: int) -> None:
-    shapes = [signature.results[0], *signature.operands]
-    y = shapes[0]
+    y, u, v = shapes = [signature.results[0], *signature.operands]
     tiles = Tiles(y.total, BLOCK)
-
-    def constants(own: Shape, left: Shape, right: Shape, way: int) -> list[int]:
-        return [y.size, y.batch, way, *(x.size if x.batch > 1 else 0 for x in (left, right, own))]
-
-    views = [Value(0), Value(1), Value(2)]
-    plan.forward(circular_forward, tiles, views, constants=constants(*shapes, way))
+    plan.forward(circular_forward, tiles, [Value(0), Value(1), Value(2)], constants=_constants(y, y, u, v, way))
     for k, (left, right, around) in enumerate(_GRADIENTS[way], 1):
         if plan.needs[k]:
             # Without a batch, all examples add to one gradient.
             target = Gradient(k, shared=shapes[k].batch < y.batch)
             factors: list[Ref] = [Value(n) if n else Gradient(0) for n in (left, right)]
-            numbers = constants(shapes[k], shapes[left], shapes[right], around)
-            plan.backward(circular_backward, tiles, [target, *factors], constants=numbers)
+            constants = _constants(y, shapes[k], shapes[left], shapes[right], around)
+            plan.backward(circular_backward, tiles, [target, *factors], constants=constants)
 
 
 @lowering("circ_conv")

@@ -85,7 +85,8 @@ class _Writer:
             "        b = own_b + m // many",
         ]
         if self.tables:
-            lines.append(f"        i = constants(words, at, tables, constant(words, at, tables, {more + 3}) + j * many + k, mask)")
+            lines.append(f"        table = constant(words, at, tables, {more + 3})")
+            lines.append("        i = constants(words, at, tables, table + j * many + k, mask)")
         else:
             lines.append("        i = tl.where(own == n, j, k) + tl.zeros_like(j)")
         lines += self._gradient_loads(operand, "        ")
@@ -119,7 +120,8 @@ class _Writer:
             "        first = tl.arange(0, 1)",
             "        here = tl.max(tl.where(mask, own_row, 0), 0)",
             "        some = tl.max(mask.to(tl.int32), 0) != 0",
-            "        tl.atomic_add(start + here + first, tl.sum(d, 0) + tl.zeros([1], tl.float32), mask=(first == 0) & some)",
+            "        whole = tl.sum(d, 0) + tl.zeros([1], tl.float32)",
+            "        tl.atomic_add(start + here + first, whole, mask=(first == 0) & some)",
             "    else:",
             f"        place = own_row + b * constant(words, at, tables, {more}) + {self._index(more + 1, 'i')}",
             "        tl.atomic_add(start + place, d, mask=mask)",

@@ -231,7 +231,7 @@ def note_nodes(regs: Any, job: Any) -> None:
 def depth_of(templates: Any, template: int, phase: int, count: int) -> int:
     """Levels of a phase for this many rows; a step of the host has one."""
     if template < 0:
-        return 1 if phase == FORWARD or phase == BACKWARD else 0
+        return 1 if phase in (FORWARD, BACKWARD) else 0
     depth = 0
     at = template + TEMPLATE
     for _ in range(templates[template + T_WORKS]):
@@ -244,7 +244,7 @@ def depth_of(templates: Any, template: int, phase: int, count: int) -> int:
 @cached_njit
 def forward_levels(regs: Any, job: Any) -> int:
     """The level at which each step begins, and how many there are."""
-    state, rows, steps = integers(regs[r.R_STATE]), integers(regs[r.R_ROWS]), indices(regs[r.R_STEPS])
+    state, steps = integers(regs[r.R_STATE]), indices(regs[r.R_STEPS])
     code, slot, records = indices(regs[r.R_CODE]), indices(regs[r.R_SLOT]), integers(regs[r.R_RECORDS])
     record_of, template_of = type_column(regs, r.K_RECORD_OF), integers(job[E_TEMPLATE_OF])
     templates, first = integers(job[E_TEMPLATES]), integers(job[E_FIRST])
@@ -356,7 +356,7 @@ def count_tiles(regs: Any, job: Any, backward: bool) -> int:
         phase = phase_of(steps[p.STEP * s + p.S_WHOLE], backward)
         template = template_of[t]
         if template < 0:
-            if phase == FORWARD or phase == BACKWARD:
+            if phase in (FORWARD, BACKWARD):
                 host[2 * hosts], host[2 * hosts + 1] = step_level[s], s
                 levels[LEVEL * step_level[s] + L_HOST] += 1
                 hosts += 1
@@ -632,7 +632,10 @@ def encode(regs_address: int, job_address: int, backward: bool) -> int:
     words, levels = indices(job[E_WORDS]), indices(job[E_LEVELS])
     for n in range(job[E_LEVEL_COUNT]):
         first = levels[LEVEL * n + L_FIRST]
-        words[job[E_LEVELS_AT] + 2 * n], words[job[E_LEVELS_AT] + 2 * n + 1] = first, first + levels[LEVEL * n + L_COUNT]
+        words[job[E_LEVELS_AT] + 2 * n], words[job[E_LEVELS_AT] + 2 * n + 1] = (
+            first,
+            first + levels[LEVEL * n + L_COUNT],
+        )
     if backward:
         touch_rows(regs)
     return DONE

@@ -34,18 +34,18 @@ TILES: dict[Any, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 }
 # Rows of a step from which its products leave the stream.
 LARGE_ROWS = 128
-# Tile of a fused step: columns; rows of all gates together; inner products.
-COLUMNS, GATE_ROWS, DEPTH = 32, 64, 16
-# Tile of a fused gradient: rows of the operand, columns, hidden units at a time.
+# Tile of a fused step: rows of all gates together; inner products at a time.
+GATE_ROWS, DEPTH = 64, 16
+# Tile of a fused gradient: rows of the operand, hidden units at a time.
 OPERAND_ROWS, UNITS = 32, 16
 # Tile of a program without products.
 BLOCK = 1024
 
 _IMPORTS = """\
 from weft_triton.access import add, base, constant, present, row_offsets, rows, setting, takes_gradient
-from weft_triton.affine import add_columns
+from weft_triton.affine import add_columns, column_starts
 from weft_triton.dots import dot
-from weft_triton.tiles import column_starts, memory, size
+from weft_triton.tiles import memory, size
 """
 _HEAD = "(words, at, tile, bases, tables, PRECISION: tl.constexpr):"
 
@@ -120,7 +120,9 @@ class _Writer:
     def _gradient_starts(self) -> list[str]:
         """The same of gradients, whose views follow those of values in the same order."""
         first = self.gradients_at
-        lines = [f"    d_at_{name} = {self._start(first + k, 'columns', 'hidden')}" for k, name in enumerate(self.results)]
+        lines = [
+            f"    d_at_{name} = {self._start(first + k, 'columns', 'hidden')}" for k, name in enumerate(self.results)
+        ]
         if self.gates:
             lines.append(f"    d_at_gates = {self._start(first + len(self.results), 'columns', 'height')}")
         for k, name in enumerate(self.states):
@@ -223,7 +225,7 @@ class _Writer:
 
     def _tile_columns(self) -> list[str]:
         return [
-            f"    n = (tile // across) * {COLUMNS} + tl.arange(0, {COLUMNS})",
+            f"    n = (tile // across) * {self.width} + tl.arange(0, {self.width})",
             "    inside = n < rows(words, at) * columns",
             "    r = n // columns",
             "    c = n - r * columns",
@@ -240,7 +242,7 @@ class _Writer:
             "    mask = (j < hidden)[:, None] & inside[None, :]",
             *self._starts(),
         ]
-        zeros = f"tl.zeros([{units}, {COLUMNS}], tl.float32)"
+        zeros = f"tl.zeros([{units}, {self.width}], tl.float32)"
         lines += [f"    v_{name} = {zeros}" for name in self.gates]
         lines.append("    if constant(words, at, tables, 3) != 0:")
         for k, name in enumerate(self.gates):
@@ -291,8 +293,13 @@ class _Writer:
             ]
         used = {n for _, formula in assignments(self.operation.program) for n in names(formula)}
         lines += self._load_states(True, "j[:, None]", used, "    ")
-        lines += self._program(self.operation.program, "    ", f"[{units}, {COLUMNS}]")
+        lines += self._program(self.operation.program, "    ", f"[{units}, {self.width}]")
         return [*lines, *self._store_results(True, "j[:, None]")]
+
+    @property
+    def width(self) -> int:
+        """Columns of a fused tile: many gates take many registers."""
+        return 32 if len(self.gates) <= 4 else 16
 
     @property
     def units(self) -> int:
@@ -300,13 +307,13 @@ class _Writer:
         return max(16, GATE_ROWS // (1 << (len(self.gates) - 1).bit_length()))
 
     def fused_backward(self) -> list[str]:
-        """The gradient program and W^T dgates for one product; views behind the others: gradient of the operand, weight.
+        """The gradient program and W^T dgates for one product; views behind: gradient of the operand, weight.
 
         Constants behind the others: as of a product, and whether this work writes the gradients of gates and states.
         """
         at, a = self.products_at, self.aligned
         x = self.gradients_at + self.gradients_at
-        shape = f"[{UNITS}, {COLUMNS}]"
+        shape = f"[{UNITS}, {self.width}]"
         lines = [f"@triton.jit\ndef fused_backward{_HEAD}", *self._sizes()]
         lines += [
             self._size("row", f"{at + 2}"),
@@ -321,7 +328,7 @@ class _Writer:
             *self._tile_columns(),
             *self._starts(),
             *self._gradient_starts(),
-            f"    total = tl.zeros([{OPERAND_ROWS}, {COLUMNS}], tl.float32)",
+            f"    total = tl.zeros([{OPERAND_ROWS}, {self.width}], tl.float32)",
             f"    for begin in tl.range(0, hidden, {UNITS}, num_stages=1):",
             f"        j = begin + tl.arange(0, {UNITS})",
             "        mask = (j < hidden)[:, None] & inside[None, :]",
@@ -372,12 +379,14 @@ class _Parts:
         operation = signature.operation
         assert isinstance(operation, Gated)
         self.operation, self.signature, self.plan = operation, signature, plan
+        self.products: tuple[Product, ...] = ()
+        self.biases: tuple[tuple[int, int], ...] = ()
         self.first_operand = len(signature.results) + len(signature.saved)
         self.first_parameter = self.first_operand + len(signature.operands)
         self.states = signature.operands[len(signature.operands) - len(operation.states) :]
         if not operation.gates:
             self.height, self.hidden = 0, signature.results[0].size
-            self.columns, self.products, self.biases = signature.batch, (), ()
+            self.columns = signature.batch
             return
         places, parameters = operation.layout(signature), signature.parameters
         self.height = places.rows(parameters)
@@ -421,9 +430,12 @@ class _Parts:
         w: Shape = self.signature.parameters[p.weight]
         return [operand_view, weight_view, p.row, w.rows, p.column * w.rows, self.width(p), self.own_columns(p)]
 
-    def side(self, products: Sequence[Product], biases: Sequence[tuple[int, int]], first_view: int) -> tuple[list[int], list[Ref]]:
+    def side(
+        self, products: Sequence[Product], biases: Sequence[tuple[int, int]], first_view: int
+    ) -> tuple[list[int], list[Ref]]:
         """Constants of products and biases, and the views that they name, of which the first is number `first_view`."""
-        numbers, views = [len(products), len(biases)], []
+        numbers = [len(products), len(biases)]
+        views: list[Ref] = []
         for p in products:
             numbers += self.numbers(p, first_view + len(views), first_view + len(views) + 1)
             views += [Value(self.operand(p)), Value(self.weight(p))]
@@ -471,7 +483,7 @@ def _lower_linear(parts: _Parts) -> None:
 
 
 def _lower_cell(parts: _Parts) -> None:
-    """A step is one work. What comes from outside of a recurrence runs for all rows before; without one, in the step."""
+    """A step is one work; what comes from outside of a recurrence runs for all rows before it."""
     plan, bodies = parts.plan, bodies_of(parts.operation, parts.is_aligned(parts.products))
     outside = [p for p in parts.products if parts.is_external(p)]
     inside = [p for p in parts.products if not parts.is_external(p)]
@@ -489,7 +501,7 @@ def _lower_cell(parts: _Parts) -> None:
     if stepped:
         plan.forward(
             bodies.fused,
-            Tiles(parts.columns, COLUMNS, -(-parts.hidden // writer.units)),
+            Tiles(parts.columns, writer.width, -(-parts.hidden // writer.units)),
             [*values, *views],
             constants=[*_head(parts, begun), *side],
         )
@@ -503,7 +515,7 @@ def _lower_cell(parts: _Parts) -> None:
         shared = len(wanted) > 1 or parts.own_columns(p) < parts.columns
         plan.backward(
             bodies.fused_backward,
-            Tiles(parts.columns, COLUMNS, -(-parts.width(p) // OPERAND_ROWS)),
+            Tiles(parts.columns, writer.width, -(-parts.width(p) // OPERAND_ROWS)),
             [*both, Gradient(parts.operand(p), shared=shared), Value(parts.weight(p))],
             constants=[*_head(parts, False), *parts.numbers(p, 0, 0), int(k == 0)],
         )
@@ -516,7 +528,8 @@ def _head(parts: _Parts, begun: bool) -> list[float]:
     """The constants that all bodies of an operation begin with."""
     settings = [float(a) for a in parts.signature.attributes if isinstance(a, (int, float))]
     return [
-        parts.height, parts.columns, parts.hidden, int(begun), *(s.total // parts.hidden for s in parts.states), *settings
+        parts.height, parts.columns, parts.hidden, int(begun), *(s.total // parts.hidden for s in parts.states),
+        *settings,
     ]  # fmt: skip
 
 
@@ -551,7 +564,9 @@ def _products(
         )
 
 
-def _sizes_of(parts: _Parts, body: Any, products: Sequence[Product]) -> list[tuple[Any, tuple[int, int], dict[str, int]]]:
+def _sizes_of(
+    parts: _Parts, body: Any, products: Sequence[Product]
+) -> list[tuple[Any, tuple[int, int], dict[str, int]]]:
     """The two opcodes of a product with their tiles; which one runs depends on the rows of a step."""
     least = -(-LARGE_ROWS // parts.columns)
     found: list[tuple[Any, tuple[int, int], dict[str, int]]] = []

@@ -109,9 +109,8 @@ class Launcher:
         job, backend = self.coder.job, self.backend
         programs = max(1, min(tiles, backend.resident_programs))
         backend.device.clear(backend.barrier_address, BYTES)
-        stream.tape.launch(
-            programs, *self._places(), int(job[e.E_TILES_AT]), int(job[e.E_LEVELS_AT]), first, levels, backend.barrier_address, programs, 0,
-        )  # fmt: skip
+        places = *self._places(), int(job[e.E_TILES_AT]), int(job[e.E_LEVELS_AT])
+        stream.tape.launch(programs, *places, first, levels, backend.barrier_address, programs, 0)
         self.counts["launches"] += 1
         self._met = True
 

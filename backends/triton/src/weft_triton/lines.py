@@ -22,7 +22,7 @@ from .access import constant, rows
 # and where those of `outer` do, behind their number; then what a work adds.
 MORE = 5
 # Lines, elements of each and their axis in a tile, for lines up to a length.
-_RUNS = ((32, (64, 32, 1)), (256, (8, 256, 1)), (math.inf, (1, 2048, 1)))
+_RUNS = ((32, (32, 32, 1)), (256, (4, 256, 1)), (math.inf, (1, 2048, 1)))
 _STRIDED = ((64, (128, 8, 0)), (math.inf, (32, 32, 0)))
 
 Radix = tuple[int, int]

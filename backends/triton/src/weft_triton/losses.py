@@ -30,11 +30,12 @@ def pickneglogsoftmax_forward(
     start = line_starts(words, at, tables, b)
     x = line_in(bases, words, at, 2, r, start, mask, AXIS)
     found, total = largest_and_sum(words, at, tables, x, mask, LINES, CHUNK, AXIS)
-    normalizer = found + tl.log(total)
     place = row_offsets(words, at, 2, r, mask) + start + payload(words, at, b, r, mask)
-    y = normalizer - tl.load(base(bases, words, at, 2) + place, mask=mask, other=0.0)
+    picked = tl.load(base(bases, words, at, 2) + place, mask=mask, other=0.0)
+    # The difference first: scores may be large, and close to each other.
+    y = found - picked + tl.log(total)
     tl.store(base(bases, words, at, 0) + row_offsets(words, at, 0, r, mask) + b, y, mask=mask)
-    tl.store(base(bases, words, at, 1) + row_offsets(words, at, 1, r, mask) + b, normalizer, mask=mask)
+    tl.store(base(bases, words, at, 1) + row_offsets(words, at, 1, r, mask) + b, found + tl.log(total), mask=mask)
 
 
 @opcode

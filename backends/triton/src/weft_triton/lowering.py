@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ STREAM, LARGE = range(2)
 T_WORKS, T_WRITES = range(2)
 TEMPLATE = 2
 (
-    W_PHASE, W_LEVEL, W_KERNEL, W_OPCODE, W_PER_ROW, W_BLOCK, W_TIMES, W_LEAST, W_MOST, W_CONSTANTS, W_PAYLOAD, W_SORTED,
-    W_VIEWS,
+    W_PHASE, W_LEVEL, W_KERNEL, W_OPCODE, W_PER_ROW, W_BLOCK, W_TIMES, W_LEAST, W_MOST, W_CONSTANTS, W_PAYLOAD,
+    W_SORTED, W_VIEWS,
 ) = range(13)  # fmt: skip
 WORK = 13
 REF_VIEW, REF_GRADIENT, REF_SHIFT, REF_SHARED = range(4)
@@ -50,12 +50,12 @@ class Ref:
     shared: bool = False
 
 
-def Value(view: int, shift: int = 0) -> Ref:  # noqa: N802  reads as a constructor
+def Value(view: int, shift: int = 0) -> Ref:
     """The values of a view: results, operands and parameters are numbered in this order."""
     return Ref(view, False, shift)
 
 
-def Gradient(view: int, shift: int = 0, shared: bool = False) -> Ref:  # noqa: N802
+def Gradient(view: int, shift: int = 0, shared: bool = False) -> Ref:
     """The gradients of a view."""
     return Ref(view, True, shift, shared)
 
@@ -251,12 +251,8 @@ def _join(plan: Lowering, inner: Inner, part: Lowering, phases: dict[int, int]) 
         for work in part.works:
             if work.phase == phase:
                 views = tuple(_outer(inner, ref) for ref in work.views)
-                plan.works.append(
-                    Work(
-                        target, base + work.level, work.kernel, work.body, work.tiles, views, work.constants,
-                        inner.payload, work.least, work.most, work.sorted_by,
-                    )  # fmt: skip
-                )
+                level = base + work.level
+                plan.works.append(replace(work, phase=target, level=level, views=views, payload=inner.payload))
 
 
 def _outer(inner: Inner, ref: Ref) -> Ref:

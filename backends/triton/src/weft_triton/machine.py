@@ -253,5 +253,3 @@ class TritonExecution(Execution):
         memory = self.memory
         steps = memory.steps[: p.STEP * int(memory.state[p.STEPS])].tolist()
         return count_groups(steps, memory.records.tolist(), memory.record_of.tolist(), has_kernel)
-
-

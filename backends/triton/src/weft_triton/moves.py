@@ -44,12 +44,12 @@ class Axis(NamedTuple):
     size: int
     result: int
     operand: int
-    index: int = 0
+    payload: int = 0
 
 
-def examples(y: Shape, x: Shape, index: int = 0) -> Axis:
+def examples(y: Shape, x: Shape, payload: int = 0) -> Axis:
     """The examples of a result; an operand without a batch is there for all of them."""
-    return Axis(y.batch, y.size, x.size if x.batch > 1 else 0, index)
+    return Axis(y.batch, y.size, x.size if x.batch > 1 else 0, payload)
 
 
 def joined(axes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -125,8 +125,8 @@ def copy_to_examples_backward(
 def _square(words, at, tile, tables):
     """The row of a square of the two axes, its places in result and operand, and which of them there are.
 
-    Neighbours in memory are neighbours on one side of the square in the operand and on the other in the result: the
-    compiler is to see it, so all that is added is no block.
+    Neighbours in memory lie along one side of the square in the operand, along the other in the result. The compiler
+    sees that they are neighbours because all that is added to their numbers is a single number.
     """
     down = constant(words, at, tables, _DOWN)
     across = constant(words, at, tables, _ACROSS)
@@ -201,7 +201,7 @@ def give_back(
     """Backward only; the arguments are those of `move`. `overlap`: elements of a part share places in the operand."""
     repeated = [axis for axis in axes if axis.size > 1 and axis.operand == 0]
     dy = Gradient(0, result)
-    if repeated and repeated[0].index == 0:
+    if repeated and repeated[0].payload == 0:
         (summed,) = repeated
         _add_sums(plan, [axis for axis in axes if axis != summed], summed, dy, Gradient(view, operand))
     else:

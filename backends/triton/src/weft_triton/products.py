@@ -20,7 +20,7 @@ from .dots import dot
 from .lowering import LARGE, STREAM, Gradient, Lowering, Tiles, Value, lowering
 from .opcodes import opcode
 from .sums import Strides, lower_sums
-from .tiles import aligned, column_starts, memory, multiply, size, tiles_of
+from .tiles import aligned, memory, multiply, size, starts_of, tiles_of
 
 # Rows and inner size from which a product is made of tiles.
 LEAST = 8
@@ -100,7 +100,7 @@ def both_aligned(bases, words, at, tables, k, m, first, end):
 
 @triton.jit
 def forward_tile(
-    words, at, bases, tables, down, column, first, end, PRECISION: tl.constexpr,
+    words, at, bases, tables, down, meets, first, end, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     height = size(words, at, tables, 0, ALIGNED)
@@ -109,20 +109,20 @@ def forward_tile(
     i = down + tl.arange(0, M)
     q = first + tl.arange(0, N)
     inside = q < end
-    x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, column, ALIGNED)
+    x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, meets, ALIGNED)
     y = memory(bases, words, at, 2, ALIGNED)
-    starts = column_starts(words, at, 2, q, inside, columns, constant(words, at, tables, 4), inner, ALIGNED)
+    row = q // columns
+    column = q - row * columns
+    starts = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
     total = multiply(total, x, i, 1, height, i < height, y, starts, inside, 0, inner, inner, K, PRECISION)
-    z = column_starts(words, at, 0, q, inside, columns, columns, height, ALIGNED)
+    z = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
     pointers = memory(bases, words, at, 0, ALIGNED) + (z[None, :] + i[:, None])
     tl.store(pointers, total, mask=(i < height)[:, None] & inside[None, :])
 
 
 @triton.jit
-def forward(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
-):
+def forward(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
     """Z = X Y; views: Z, X, Y."""
     height = (constant(words, at, tables, 0) + M - 1) // M
     down = tile % height * M
@@ -139,7 +139,7 @@ def forward(
 
 @triton.jit
 def right_tile(
-    words, at, bases, tables, down, column, first, end, PRECISION: tl.constexpr,
+    words, at, bases, tables, down, meets, first, end, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
     height = size(words, at, tables, 0, ALIGNED)
@@ -151,11 +151,13 @@ def right_tile(
     x = memory(bases, words, at, 1, ALIGNED)
     dz = memory(bases, words, at, 0, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
-    left = x + left_start(words, at, tables, 1, column, ALIGNED)
-    starts = column_starts(words, at, 0, q, inside, columns, columns, height, ALIGNED)
+    left = x + left_start(words, at, tables, 1, meets, ALIGNED)
+    row = q // columns
+    column = q - row * columns
+    starts = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
     total = multiply(total, left, i, height, 1, i < inner, dz, starts, inside, 0, height, height, K, PRECISION)
-    dy = column_starts(words, at, 2, q, inside, columns, constant(words, at, tables, 4), inner, ALIGNED)
-    inside &= takes_gradient(words, at, 2, row_offsets(words, at, 2, q // columns, inside))
+    dy = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
+    inside &= takes_gradient(words, at, 2, row_offsets(words, at, 2, row, inside))
     pointers = memory(bases, words, at, 2, ALIGNED) + (dy[None, :] + i[:, None])
     add(pointers, total, (i < inner)[:, None] & inside[None, :], words, at, 2)
 
@@ -192,12 +194,14 @@ def left_tile(
     dz = memory(bases, words, at, 0, ALIGNED)
     y = memory(bases, words, at, 1, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
-    # Loads of the next columns in advance, which gather, would cost more registers than programs that run beside this one.
+    # To load columns in advance would take the registers of other programs, which hide the latency as well.
     for begin in tl.range(first, end, K, num_stages=1):
         q = begin + tl.arange(0, K)
         there = q < end
-        above = column_starts(words, at, 0, q, there, columns, columns, height, ALIGNED)
-        beside = column_starts(words, at, 1, q, there, columns, own, inner, ALIGNED)
+        row = q // columns
+        column = q - row * columns
+        above = starts_of(words, at, 0, row, column * height, there, ALIGNED)
+        beside = starts_of(words, at, 1, row, column % own * inner, there, ALIGNED)
         a = tl.load(dz + (i[:, None] + above[None, :]), mask=(i < height)[:, None] & there[None, :], other=0.0)
         b = tl.load(y + (beside[:, None] + j[None, :]), mask=there[:, None] & (j < inner)[None, :], other=0.0)
         total = dot(a, b, total, PRECISION)
@@ -314,9 +318,8 @@ def lower_product(p: Product, plan: Lowering) -> None:
 
 
 def _constants(p: Product, joined: int) -> list[int]:
-    return [
-        p.rows, p.inner, p.columns, p.columns * p.batch, p.columns * p.right_batch, p.left_batch, p.met, p.joined(joined)
-    ]  # fmt: skip
+    counted, own = p.columns * p.batch, p.columns * p.right_batch
+    return [p.rows, p.inner, p.columns, counted, own, p.left_batch, p.met, p.joined(joined)]
 
 
 def _form(narrow: Any, small: Any, large: Any, p: Product, plan: Lowering) -> tuple[Any, tuple[int, int], int]:

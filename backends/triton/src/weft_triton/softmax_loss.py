@@ -19,7 +19,7 @@ from .access import add, base, constant, row_offsets, rows, takes_gradient
 from .dots import dot
 from .lowering import LARGE, NONE, Gradient, Lowering, Ref, Tiles, Value, lowering
 from .opcodes import opcode
-from .tiles import Variant, aligned, by_columns, column_starts, memory, multiply, size, tiles_of, worth_a_launch
+from .tiles import Variant, aligned, by_columns, memory, multiply, size, starts_of, tiles_of, worth_a_launch
 
 # Views of the signature.
 LOSS, LOGITS, X, WEIGHT, BIAS = 0, 1, 3, 4, 5
@@ -40,7 +40,7 @@ _INFINITY = tl.constexpr(float("inf"))
 
 @triton.jit
 def is_aligned(bases, words, at, tables, k, first, end):
-    """Whether columns of all matrices are aligned, and the rows of x, in view `k`, that have columns `first` to `end`."""
+    """Whether columns of matrices are aligned, and the rows of x, in view `k`, that have columns `first` to `end`."""
     batch = constant(words, at, tables, 2)
     sizes = constant(words, at, tables, 0) | constant(words, at, tables, 1)
     return ((sizes & 3) == 0) & aligned(bases, words, at, k, first // batch, (end - 1) // batch + 1)
@@ -58,14 +58,16 @@ def logits_tile(
     q = first + tl.arange(0, N)
     inside = q < end
     there = i < classes
-    starts = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
+    r = q // batch
+    example = q - r * batch
+    starts = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
     x = memory(bases, words, at, 1, ALIGNED)
     weight = memory(bases, words, at, 2, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
     total = multiply(total, weight, i, 1, classes, there, x, starts, inside, 0, width, width, K, PRECISION)
     has_bias = tl.load(words + at + 8 + 4 * 3) != 0
     total += tl.load(base(bases, words, at, 3) + i, mask=there & has_bias, other=0.0)[:, None]
-    targets = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
+    targets = starts_of(words, at, 0, r, example * classes, inside, ALIGNED)
     pointers = memory(bases, words, at, 0, ALIGNED) + (targets[None, :] + i[:, None])
     tl.store(pointers, total, mask=there[:, None] & inside[None, :])
 
@@ -135,20 +137,23 @@ def operand_tile(
     inside = q < end
     there = i < width
     gradient = memory(bases, words, at, 0, ALIGNED)
-    starts = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
+    r = q // batch
+    example = q - r * batch
+    starts = starts_of(words, at, 0, r, example * classes, inside, ALIGNED)
     weight = memory(bases, words, at, 2, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
     total = multiply(
         total, weight, i, classes, 1, there, gradient, starts, inside, begin, stop, classes, K, PRECISION
     )  # fmt: skip
     if PARTS:
-        targets = column_starts(words, at, 1, q, inside, batch, batch, classes, ALIGNED) + part * width
+        targets = starts_of(words, at, 1, r, example * classes + part * width, inside, ALIGNED)
         pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
         tl.store(pointers, total, mask=there[:, None] & inside[None, :])
     else:
-        r = q // batch
-        dloss = tl.load(base(bases, words, at, 3) + row_offsets(words, at, 3, r, inside) + q - r * batch, mask=inside)
-        targets = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
+        dloss = tl.load(
+            base(bases, words, at, 3) + starts_of(words, at, 3, r, example, inside, False), mask=inside, other=0.0
+        )
+        targets = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
         pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
         inside &= takes_gradient(words, at, 1, row_offsets(words, at, 1, r, inside))
         add(pointers, total * dloss[None, :], there[:, None] & inside[None, :], words, at, 1)
@@ -221,16 +226,16 @@ def weight_tile(
     x = memory(bases, words, at, 1, ALIGNED)
     dloss = base(bases, words, at, 3)
     total = tl.zeros([M, N], tl.float32)
-    # Loads of the next columns in advance, which gather, would cost more registers than programs that run beside this one.
+    # To load columns in advance would take the registers of other programs, which hide the latency as well.
     for begin in tl.range(first, end, K, num_stages=1):
         q = begin + tl.arange(0, K)
         inside = q < end
-        above = column_starts(words, at, 0, q, inside, batch, batch, classes, ALIGNED)
-        beside = column_starts(words, at, 1, q, inside, batch, batch, width, ALIGNED)
-        factor = tl.load(dloss + column_starts(words, at, 3, q, inside, batch, batch, 1, False), mask=inside, other=0.0)
-        a = tl.load(
-            gradient + (i[:, None] + above[None, :]), mask=(i < classes)[:, None] & inside[None, :], other=0.0
-        )
+        r = q // batch
+        example = q - r * batch
+        above = starts_of(words, at, 0, r, example * classes, inside, ALIGNED)
+        beside = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
+        factor = tl.load(dloss + starts_of(words, at, 3, r, example, inside, False), mask=inside, other=0.0)
+        a = tl.load(gradient + (i[:, None] + above[None, :]), mask=(i < classes)[:, None] & inside[None, :], other=0.0)
         b = tl.load(x + (beside[:, None] + j[None, :]), mask=inside[:, None] & (j < width)[None, :], other=0.0)
         total = dot(a, b * factor[:, None], total, PRECISION)
     pointers = memory(bases, words, at, 2, ALIGNED) + (i[:, None] + j[None, :] * classes)
@@ -265,8 +270,10 @@ def output_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
     for begin in range(0, columns, 32):
         q = begin + tl.arange(0, 32)
         inside = q < columns
-        starts = column_starts(words, at, 0, q, inside, batch, batch, classes, False)
-        factor = tl.load(dloss + column_starts(words, at, 2, q, inside, batch, batch, 1, False), mask=inside, other=0.0)
+        r = q // batch
+        example = q - r * batch
+        starts = starts_of(words, at, 0, r, example * classes, inside, False)
+        factor = tl.load(dloss + starts_of(words, at, 2, r, example, inside, False), mask=inside, other=0.0)
         mask = (i < classes)[:, None] & inside[None, :]
         g = tl.load(gradient + (i[:, None] + starts[None, :]), mask=mask, other=0.0)
         total += tl.sum(g * factor[None, :], 1)

@@ -21,7 +21,7 @@ from weft_triton.barrier import meet
 from weft_triton.opcodes import bodies
 
 '''
-_KERNELS = '''
+_KERNELS = """
 
 @triton.jit
 def run_tiles(words, bases, tables, tiles_at, first, end, programs, PRECISION: tl.constexpr):
@@ -53,7 +53,7 @@ def tape(
         end = tl.load(words + levels_at + 2 * (first + n) + 1)
         run_tiles(words, bases, tables, tiles_at, begin + program, end, programs, PRECISION)
         meet(counter, (n + 1) * programs, PATIENCE)
-'''
+"""
 LEVEL_ARGUMENTS = {
     "plan": "i64", "addresses": "i64", "constants": "i64", "tiles_at": "i32", "first": "i32", "count": "i32",
     "programs": "i32",
@@ -68,7 +68,7 @@ ALIGNED = ("plan", "addresses", "constants", "barrier")
 
 
 def generate(opcodes: Iterable[int]) -> str:
-    """Source of the kernels for these opcodes: a chain of tests, in order of number so that equal sets are equal text."""
+    """Source of the kernels for these opcodes: a chain of tests by number, so that equal sets are equal text."""
     numbers = sorted(opcodes)
     lines = [f"op_{n} = bodies[{n}]  # {name_of(n)}" for n in numbers]
     lines += ["", "", "@triton.jit", "def run_tile(words, at, tile, bases, tables, PRECISION: tl.constexpr):"]
@@ -86,11 +86,10 @@ class Stream:
         self.opcodes = opcodes
         self.module: Any = write_module("stream", generate(opcodes))
         constants = {"PRECISION": PRECISIONS.index(precision)}
-        self.level = toolchain.Program(self.module.level, LEVEL_ARGUMENTS, constants, aligned=ALIGNED, warps=warps, stages=STAGES)
-        self.tape = toolchain.Program(
-            self.module.tape, TAPE_ARGUMENTS, constants | {"PATIENCE": PATIENCE}, aligned=ALIGNED, warps=warps,
-            stages=STAGES, cooperative=True,
-        )  # fmt: skip
+        options: dict[str, Any] = {"aligned": ALIGNED, "warps": warps, "stages": STAGES}
+        self.level = toolchain.Program(self.module.level, LEVEL_ARGUMENTS, constants, **options)
+        constants = constants | {"PATIENCE": PATIENCE}
+        self.tape = toolchain.Program(self.module.tape, TAPE_ARGUMENTS, constants, cooperative=True, **options)
 
 
 class Streams:
@@ -113,9 +112,7 @@ class Streams:
         return found
 
     def _make(self, opcodes: frozenset[int]) -> Stream:
-        # Graphs of one model have most opcodes in common: one kernel for all of them. Interpreted, each test costs time.
+        # Graphs of one model have most opcodes in common: one kernel for all. Interpreted, each test costs time.
         if not toolchain.INTERPRETED and 2 * len(opcodes & self._last) >= len(opcodes):
             opcodes |= self._last
         return Stream(opcodes, self.precision, self.warps)
-
-

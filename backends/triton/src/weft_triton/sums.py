@@ -95,7 +95,7 @@ def sums_few_stored(words, at, tile, bases, tables, PRECISION: tl.constexpr):
 
 @opcode
 def sums_stored(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    sums(words, at, tile, bases, tables, 32, 32, False, False)
+    sums(words, at, tile, bases, tables, 64, 32, False, False)
 
 
 @opcode
@@ -110,7 +110,7 @@ def sums_few_added(words, at, tile, bases, tables, PRECISION: tl.constexpr):
 
 @opcode
 def sums_added(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    sums(words, at, tile, bases, tables, 32, 32, False, True)
+    sums(words, at, tile, bases, tables, 64, 32, False, True)
 
 
 @opcode
@@ -120,22 +120,22 @@ def sums_many_added(words, at, tile, bases, tables, PRECISION: tl.constexpr):
 
 @opcode
 def sums_across_added(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    sums(words, at, tile, bases, tables, 32, 32, True, True)
+    sums(words, at, tile, bases, tables, 64, 32, True, True)
 
 
-_STORED = (sums_few_stored, 1024), (sums_stored, 32), (sums_many_stored, 2)
-_ADDED = (sums_few_added, 1024), (sums_added, 32), (sums_many_added, 2)
+_STORED = (sums_few_stored, 1024), (sums_stored, 64), (sums_many_stored, 2)
+_ADDED = (sums_few_added, 1024), (sums_added, 64), (sums_many_added, 2)
 
 
 def lower_sums(
     phase: Callable[..., None], views: Sequence[Ref], extents: tuple[int, int, int], terms: tuple[int, int],
     left: Strides, right: Strides,
 ) -> None:  # fmt: skip
-    """One work; `views`: result, left and right operand; `extents` of i, j and examples; `terms`: t, examples summed."""
+    """One work; `views`: result and both operands; `extents` of i, j and examples; `terms`: t, examples summed."""
     count = terms[0] * terms[1]
     form: tuple[Any, int]
     if 1 not in (left.t, right.t) and count > FEW_TERMS:
-        form = sums_across_added, 32
+        form = sums_across_added, 64
     else:
         forms = _ADDED if views[0].gradient else _STORED
         form = forms[0 if count <= FEW_TERMS else 1 if count < MANY_TERMS else 2]

@@ -1,9 +1,9 @@
-"""Tiles of matrix products: how they find their columns, and how they read them in the widest words that memory allows.
+"""Tiles of matrix products: how they find their columns, and read them in the widest words that memory allows.
 
-A column is one of a matrix that an instruction reads or writes; those of all rows of an instruction are counted through.
-Rows of a view may begin anywhere, because a value may be a part of another one. Where all begin on 16 bytes a tile is
-computed with `ALIGNED`: a load then moves four floats, and needs half of the registers. Elsewhere the tile is cut in two.
-A promise of alignment is lost outside of the function that makes it: each is made where the number is loaded.
+The columns of a product are counted through all rows of an instruction. Rows of a view may begin anywhere, because a
+value may be a part of another one. Where all begin on 16 bytes, and columns are as long, a tile is computed with
+`ALIGNED`: a load then moves four floats, and takes fewer registers. Elsewhere the tile is cut into smaller ones.
+Triton forgets what is promised of the result of a call: promises are made where a number is loaded.
 """
 
 from __future__ import annotations
@@ -58,14 +58,10 @@ def size(words, at, tables, k, ALIGNED: tl.constexpr):
 
 
 @triton.jit
-def column_starts(words, at, k, q, inside, columns, own, width, ALIGNED: tl.constexpr):
-    """Where columns `q` of view `k` begin, in floats.
-
-    `columns` of a row are counted, of which the view has its `own`, again and again, each of `width` floats.
-    """
-    row = q // columns
+def starts_of(words, at, k, row, shift, inside, ALIGNED: tl.constexpr):
+    """Where columns begin that are `shift` floats behind the start of their rows of view `k`."""
     place = tl.load(words + at + 8 + 4 * k + 1)
-    starts = tl.load(words + place + row, mask=inside & (place >= 0), other=0) + (q - row * columns) % own * width
+    starts = tl.load(words + place + row, mask=inside & (place >= 0), other=0) + shift
     if ALIGNED:
         starts = tl.multiple_of(starts, 4)
     return starts
@@ -78,7 +74,8 @@ def multiply(
 ):  # fmt: skip
     """total[i, j] += sum over t from begin to end of a[i, t] b[t, j]: a matrix, and columns that start anywhere.
 
-    One of the steps of `a` is the number 1, literally. `length`: what there is along t; `end` is it, or a multiple of K.
+    One of the steps of `a` is the literal number 1. `length` is what there is along t; `end` is that, or multiples of K
+    behind `begin`.
     """
     for first in range(begin, end, K):
         t = first + tl.arange(0, K)
@@ -121,6 +118,6 @@ def worth_a_launch(rows: int, inner: int) -> bool:
 
 
 __all__ = [
-    "LARGE", "WIDE", "Variant", "aligned", "by_columns", "column_starts", "memory", "multiply", "size", "tiles_of",
+    "LARGE", "WIDE", "Variant", "aligned", "by_columns", "memory", "multiply", "size", "starts_of", "tiles_of",
     "worth_a_launch",
 ]  # fmt: skip

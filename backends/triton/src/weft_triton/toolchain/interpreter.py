@@ -45,7 +45,7 @@ def repair() -> None:
 def _name_conditions() -> None:
     """Results of comparisons are of one bit.
 
-    Triton 3.9 calls them what was compared, makes whole numbers of a scalar one for a block, and refuses that as a mask.
+    Triton 3.9 calls them what was compared, makes whole numbers of a scalar one for a block, and refuses the mask.
     """
     binary_op = interpreter.InterpreterBuilder.binary_op
 

@@ -9,9 +9,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from .code import registers_and_spills
 from .interpreter import INTERPRETED, interpreted
 from .launch import bound, compiled
 
+# Registers that a thread can have.
+MOST_REGISTERS = 255
 # `divisible by 16`, as Triton writes it: an address or a count with it needs no scalar loads at the ends of a row.
 _ALIGNED = [["tt.divisibility", 16]]
 
@@ -49,7 +52,7 @@ class Program:
         self.arguments = dict(arguments)
         self.constants = dict(constants)
         self.aligned = frozenset(aligned)
-        self.options = {
+        self.options: dict[str, Any] = {
             "num_warps": warps,
             "num_stages": stages,
             "launch_cooperative_grid": cooperative,
@@ -76,7 +79,15 @@ class Program:
             attrs={(place,): _ALIGNED for place, name in enumerate(self.arguments) if name in self.aligned},
         )
         major, minor = capability
-        return triton.compile(source, target=GPUTarget("cuda", 10 * major + minor, 32), options=self.options)
+        target = GPUTarget("cuda", 10 * major + minor, 32)
+        kernel = triton.compile(source, target=target, options=self.options)
+        _, spills = registers_and_spills(kernel.asm["cubin"])
+        if spills:
+            # The assembler spills a little to make room for one program more; told that all registers may be used it
+            # plans anew, and most often spills nothing.
+            again = triton.compile(source, target=target, options=self.options | {"maxnreg": MOST_REGISTERS})
+            kernel = again if registers_and_spills(again.asm["cubin"])[1] < spills else kernel
+        return kernel
 
     @property
     def registers(self) -> int:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import triton
-
+from .code import registers_and_spills
 from .interpreter import INTERPRETED
 from .program import Program
 
@@ -45,19 +41,5 @@ def ahead_of_time(
     )
     kernel = program.compile(capability)
     cubin = kernel.asm["cubin"]
-    registers, stack = _registers_and_stack(cubin)
-    return Resources(registers, stack // 4, int(kernel.metadata.shared), cubin, kernel.asm["ptx"])
-
-
-def _registers_and_stack(cubin: bytes) -> tuple[int, int]:
-    """Registers of a thread, and bytes of its stack, where the assembler keeps what it spills."""
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        text = subprocess.run(
-            [triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name], capture_output=True, text=True, check=True
-        ).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", text)
-    if found is None:
-        raise RuntimeError(f"cuobjdump does not say what the kernel uses: {text!r}")
-    return int(found[1]), int(found[2])
+    registers, spills = registers_and_spills(cubin)
+    return Resources(registers, spills, int(kernel.metadata.shared), cubin, kernel.asm["ptx"])

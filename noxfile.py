@@ -95,13 +95,13 @@ def gpu(session: nox.Session) -> None:
 def gpu_without_gpu(session: nox.Session) -> None:
     """What can be known of the GPU backend anywhere: numerics interpreted, every kernel compiled, launches counted.
 
-    The session `tests` runs the same tests among all others.
+    The session `tests` runs the same tests among all others, but of each conformance case one variant.
     """
     install_packages(session, "pytest>=8", "pytest-xdist>=3.6")
     session.run(
         "python", "-m", "pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal", "backends/triton",
         "packages/testing/tests/test_backends.py", "tests/test_triton_tasks.py", "tests/gpu",
-        "-k", "not TestNumba and not TestNumpy", *session.posargs,
+        "-k", "not TestNumba and not TestNumpy", *session.posargs, env={"WEFT_ALL_GPU_TESTS": "1"},
     )  # fmt: skip
 
 

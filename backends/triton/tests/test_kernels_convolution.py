@@ -15,7 +15,7 @@ from weft_core.numpy_backend import NumpyBackend
 from weft_core.signature import signatures
 from weft_triton.backend import TritonBackend
 from weft_triton.convolution import FILTERS, FORWARD, IMAGE, SUMMED
-from weft_triton.lowering import lower
+from weft_triton.lowering import Tiles, Work, lower
 from weft_triton.options import Options
 
 Dims = tuple[int, ...]
@@ -138,17 +138,29 @@ SHARED: list[tuple[str, bool, set[int]]] = [
 
 @pytest.mark.parametrize(("name", "from_parameters", "shared"), SHARED)
 def test_what_several_tiles_add_to_is_added_atomically(name: str, from_parameters: bool, shared: set[int]) -> None:
-    case = CONVOLUTIONS[name]
+    works = works_of(CONVOLUTIONS[name], from_parameters)
+    found = {ref.view: ref.shared for work in works for ref in work.views if ref.gradient and ref.view}
+    assert found == {view: view in shared for view in (1, 2, 3)}
+
+
+def works_of(case: Images, from_parameters: bool) -> list[Work]:
+    """What one convolution becomes."""
     model = ParameterCollection()
     with ComputationGraph(backend=BACKENDS[1]) as graph:
         shapes = zip((case.x, case.f, case.f[3:]), case.batches, strict=True)
         x, f, b = (w.inputTensor(np.zeros((*dims, batch)), batched=True) for dims, batch in shapes)
-        f = model.add_parameters(case.f) if from_parameters else f
-        signature = signatures[graph.code[w.conv2d_bias(x, f, b, case.stride, case.is_valid).index]]
+        y = w.conv2d_bias(x, model.add_parameters(case.f) if from_parameters else f, b, case.stride, case.is_valid)
+        signature = signatures[graph.code[y.index]]
     works = lower(signature, [False] * 4, [True] * 4, [False] * 4, Options())
     assert works is not None
-    found = {ref.view: ref.shared for work in works for ref in work.views if ref.gradient and ref.view}
-    assert found == {view: view in shared for view in (1, 2, 3)}
+    return works
+
+
+def test_instructions_with_one_parameter_share_tiles() -> None:
+    """Their places are counted through; computed filters have tiles of their own."""
+    case = CONVOLUTIONS["examples"]
+    together, apart = (works_of(case, from_parameters)[0].tiles for from_parameters in (True, False))
+    assert together == Tiles(9 * 16, FORWARD[1]) and apart == Tiles(-(-9 * 16 // FORWARD[1]), 1)
 
 
 NARROW: dict[str, tuple[Dims, Dims, int, int]] = {

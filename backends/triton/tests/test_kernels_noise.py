@@ -13,8 +13,11 @@ import weft_core as weft
 from weft_core.graph import ComputationGraph, reset_random_seed
 from weft_core.numpy_backend import NumpyBackend
 from weft_core.shape import shape_of
+from weft_core.signature import signatures
 from weft_triton.backend import TritonBackend
+from weft_triton.lowering import lower
 from weft_triton.noise import BLOCK, shared_axis
+from weft_triton.options import Options
 
 Dims = tuple[int, ...]
 Masked = Callable[[weft.Expression], weft.Expression]
@@ -71,6 +74,19 @@ def test_bernoulli_numbers_are_equal_for_every_probability(p: float) -> None:
 
     for a, b in zip(numbers(TritonBackend()), numbers(NumpyBackend()), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.7, 0.999999, 1 / 3, 3 * 2**-24, 2**-26, 0.0, 1.0])
+def test_no_uniform_number_is_compared_otherwise_in_float32(p: float) -> None:
+    """All that lie near p: multiples of 2^-24."""
+    with ComputationGraph(backend=NumpyBackend()) as graph:
+        signature = signatures[graph.code[weft.random_bernoulli((2,), p).index]]
+    works = lower(signature, [False], [False], [False], Options())
+    assert works is not None
+    threshold = np.array(works[0].constants[1], np.int32).view(np.float32)
+    near = np.floor(p * 2**24) + np.arange(-3, 4)
+    u = (near[(near >= 0) & (near < 2**24)] * 2**-24).astype(np.float32)
+    np.testing.assert_array_equal(u < threshold, u.astype(np.float64) < p)
 
 
 DRAWN: dict[str, Callable[[], weft.Expression]] = {

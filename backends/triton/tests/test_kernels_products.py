@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 import weft_core as w
 from weft_core import ComputationGraph, Expression, ParameterCollection
 from weft_core.numpy_backend import NumpyBackend
-from weft_triton import products
+from weft_core.signature import signatures
 from weft_triton.backend import TritonBackend
+from weft_triton.lowering import lower
+from weft_triton.opcodes import name_of
+from weft_triton.options import Options
 
 Floats = NDArray[np.float64]
 Outcome = list[Floats]
@@ -69,7 +72,7 @@ SIZES = [
     ((3, 4, 5), (3, 1)), ((1, 1500, 1), (2, 2)), ((2, 1030, 3), (1, 1)), ((1100, 2, 3), (1, 2)), ((7, 65, 10), (1, 3)),
     ((65, 7, 10), (3, 1)), ((40, 1, 30), (2, 2)), ((8, 8, 1), (3, 3)), ((33, 40, 1), (1, 1)), ((70, 33, 3), (1, 3)),
     ((64, 36, 16), (2, 2)), ((65, 20, 15), (3, 1)), ((40, 36, 17), (1, 1)), ((33, 35, 70), (2, 2)),
-    ((72, 68, 66), (1, 1)), ((36, 40, 7), (1, 3)), ((36, 40, 18), (3, 1)),
+    ((72, 68, 66), (1, 1)), ((36, 40, 7), (1, 3)), ((36, 9, 30), (1, 3)), ((36, 40, 18), (3, 1)),
 ]  # fmt: skip
 
 
@@ -109,6 +112,16 @@ def test_a_row_of_examples_shares_its_left_matrix_with_other_instructions() -> N
     compare(build)
 
 
+@pytest.mark.parametrize(("batches", "shared"), [((3, 3), False), ((1, 3), False), ((3, 1), True)])
+def test_tiles_of_several_examples_add_to_one_matrix_atomically(batches: tuple[int, int], shared: bool) -> None:
+    with ComputationGraph(backend=BACKENDS[1]) as graph:
+        signature = signatures[graph.code[(inputs(0, 36, 20, batches[0]) * inputs(1, 20, 9, batches[1])).index]]
+    works = lower(signature, [False] * 3, [True] * 3, [True] * 3, Options())
+    assert works is not None
+    found = {ref.view: ref.shared for work in works for ref in work.views if ref.gradient and ref.view}
+    assert found == {1: False, 2: shared}
+
+
 def test_an_instruction_whose_operands_are_one_value() -> None:
     def build() -> tuple[list[Expression], list[Expression]]:
         xs = [inputs(n, 36, 36, 2) for n in range(2)]
@@ -136,19 +149,8 @@ def test_unaligned_products_in_the_kernel_for_large_ones() -> None:
 
 @pytest.mark.parametrize("in_cell", [False, True])
 @pytest.mark.parametrize("begin", [0, 1])
-def test_four_floats_at_a_time_only_where_all_rows_allow_it(
-    begin: int, in_cell: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_four_floats_at_a_time_only_where_all_rows_allow_it(begin: int, in_cell: bool) -> None:
     """Sizes are multiples of four; a part of a vector may begin anywhere, by its rows or, in a cell, a shift."""
-    taken: dict[str, set[bool]] = {}
-    for name in ("forward_tile", "left_tile", "right_tile"):
-        tile = getattr(products, name)
-
-        def spy(*arguments: Any, name: str = name, tile: Any = tile) -> None:
-            taken.setdefault(name, set()).add(arguments[-1])
-            tile(*arguments)
-
-        monkeypatch.setattr(products, name, spy)
 
     def multiply(x: Expression, y: Expression) -> Expression:
         return x * w.pick_range(y, 4 + begin, 36 + begin)
@@ -161,7 +163,19 @@ def test_four_floats_at_a_time_only_where_all_rows_allow_it(
         return [function(x, y) for x, y in zip(left, wide)], [*left, *wide]
 
     compare(build)
-    assert taken == {name: {begin == 0} for name in ("forward_tile", "left_tile", "right_tile")}
+    with ComputationGraph(backend=BACKENDS[0]) as graph:
+        w.esum([weighted(y, 0) for y in build()[0]]).backward(full=True)
+        found = [name_of(n) for n in np.frombuffer(graph.execution.coder.opcode_key, np.int64).tolist()]
+    assert {name.rsplit("_", 1)[1] for name in found if name.startswith("product_")} == {str(int(begin == 0))}
+
+
+@pytest.mark.parametrize("sizes", [(33, 36, 5), (36, 33, 5)], ids=str)
+def test_one_instruction_begins_on_16_bytes_whatever_its_sizes(sizes: tuple[int, int, int]) -> None:
+    def build() -> tuple[list[Expression], list[Expression]]:
+        x, y = inputs(0, *sizes[:2], 1), inputs(1, *sizes[1:], 1)
+        return [x * y], [x, y]
+
+    compare(build)
 
 
 @pytest.mark.parametrize("dims", [(2, 3, 4), (5, 9, 40)], ids=str)

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 import weft_core as w
 from weft_core import ComputationGraph, Expression, ParameterCollection
 from weft_core.numpy_backend import NumpyBackend
-from weft_triton import softmax_loss as kernels
+from weft_core.signature import signatures
 from weft_triton.backend import TritonBackend
+from weft_triton.lowering import lower
+from weft_triton.opcodes import name_of
+from weft_triton.options import Options
+from weft_triton.softmax_loss import WEIGHT
 
 Floats = NDArray[np.float64]
 BACKENDS: tuple[Any, Any] = (TritonBackend(), NumpyBackend("float64"))
@@ -84,7 +88,7 @@ def compare(layer: Layer, instructions: int, batch: int = 1, inside: bool = Fals
 
 
 # Classes, width, instructions, examples.
-SIZES = [(8, 4, 17, 1), (65, 33, 3, 2), (64, 68, 18, 1), (257, 12, 5, 3), (2060, 7, 2, 1)]
+SIZES = [(8, 4, 17, 1), (36, 33, 1, 1), (65, 33, 3, 2), (64, 68, 18, 1), (257, 12, 5, 3), (2060, 7, 2, 1)]
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -112,6 +116,17 @@ def test_few_tiles_of_weights_share_many_columns() -> None:
     compare(Layer(5, 3), 11, 100)
 
 
+@pytest.mark.parametrize(("classes", "shared"), [(5, True), (3000, False)])
+def test_tiles_that_share_columns_add_to_weights_atomically(classes: int, shared: bool) -> None:
+    layer = Layer(classes, 3)
+    with ComputationGraph(backend=BACKENDS[1]) as graph:
+        loss = w.softmax_loss(w.inputTensor([1.0, 2.0, 3.0]), 1, layer.W, layer.b)
+        signature = signatures[graph.code[loss.index]]
+    works = lower(signature, [True] * 6, [True] * 6, [True] * 6, Options())
+    assert works is not None
+    assert {ref.shared for work in works for ref in work.views if ref.gradient and ref.view == WEIGHT} == {shared}
+
+
 def test_two_layers_with_one_matrix() -> None:
     outcomes = []
     layer = Layer(40, 24)
@@ -125,25 +140,19 @@ def test_two_layers_with_one_matrix() -> None:
 
 
 @pytest.mark.parametrize("begin", [0, 1])
-def test_four_floats_at_a_time_only_where_all_rows_allow_it(begin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_floats_at_a_time_only_where_all_rows_allow_it(begin: int) -> None:
     """Sizes are multiples of four; a part of a vector may begin anywhere."""
-    taken: dict[str, set[bool]] = {}
-    for name in ("logits_tile", "operand_tile", "weight_tile"):
-        tile = getattr(kernels, name)
-
-        def spy(*arguments: Any, name: str = name, tile: Any = tile) -> None:
-            taken.setdefault(name, set()).add(arguments[-1])
-            tile(*arguments)
-
-        monkeypatch.setattr(kernels, name, spy)
-    layer, outcomes = Layer(36, 32), []
+    layer, outcomes, names = Layer(36, 32), [], set()
     for backend in BACKENDS:
-        with ComputationGraph(backend=backend):
+        with ComputationGraph(backend=backend) as graph:
             xs = [w.inputTensor(np.cos(np.arange(40) * k)) for k in range(1, 5)]
             losses = [layer.loss(w.pick_range(x, 4 + begin, 36 + begin), n) for n, x in enumerate(xs)]
             outcomes.append(layer.outcome(losses, xs))
+            if backend is BACKENDS[0]:
+                names = {name_of(n) for n in np.frombuffer(graph.execution.coder.opcode_key, np.int64).tolist()}
     close(*outcomes)
-    assert taken == {name: {begin == 0} for name in ("logits_tile", "operand_tile", "weight_tile")}
+    aligned = {name.split("_")[5] for name in names if name.startswith(("output_weight", "output_operand"))}
+    assert aligned == {str(int(begin == 0))}
 
 
 @pytest.mark.parametrize("classes", [40, 300])

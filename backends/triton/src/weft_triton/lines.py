@@ -45,19 +45,24 @@ class Lines:
         return math.prod(size for size, _ in self.kept)
 
     @property
+    def along(self) -> Radix:
+        """The axis of the lines: of the longest ones the innermost."""
+        return max(self.summed, key=lambda radix: (radix[0], -radix[1]), default=(1, 1))
+
+    @property
     def length(self) -> int:
         """Elements of a line."""
-        return max(self.summed, default=(1, 1))[0]
+        return self.along[0]
 
     @property
     def stride(self) -> int:
         """Floats from an element of a line to the next."""
-        return max(self.summed, default=(1, 1))[1]
+        return self.along[1]
 
     @property
     def outer(self) -> tuple[Radix, ...]:
         """The other axes that are summed."""
-        return tuple(radix for radix in self.summed if radix != (self.length, self.stride))
+        return tuple(radix for radix in self.summed if radix != self.along)
 
     @property
     def tile(self) -> Tile:

@@ -8,7 +8,6 @@ products are sums (`sums.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import triton
 import triton.language as tl
@@ -17,20 +16,17 @@ from weft_core.signature import Signature
 
 from .access import add, constant, row_offsets, rows, takes_gradient
 from .dots import dot
-from .lowering import LARGE, STREAM, Gradient, Lowering, Tiles, Value, lowering
-from .opcodes import opcode
+from .lowering import Gradient, Lowering, Tiles, Value, lowering
 from .sums import Strides, lower_sums
-from .tiles import aligned, memory, multiply, size, starts_of, tiles_of
+from .tiles import LARGE_TILE, MEDIUM, NARROW, WIDE, Tile, memory, multiply, size, starts_of
 
 # Rows and inner size from which a product is made of tiles.
 LEAST = 8
-# Columns up to which tiles are narrow; multiplications from which a launch of their own pays.
-FEW, MANY = 16, 1 << 22
+# Multiplications from which a launch of their own pays.
+MANY = 1 << 22
 # Columns that the gradient of a left matrix sums for several instructions together, where these share it.
 JOINED = 256
 _JOINED = tl.constexpr(JOINED)
-# Tiles of the stream, narrow ones, and those of the kernel for large products: rows and columns.
-TILE, NARROW, WIDE = (32, 64), (64, 16), (64, 128)
 
 # Constants of all bodies: rows of X, its columns, columns of Y; columns of an instruction, those that Y has itself;
 # examples of X, columns that one X meets, and instructions that may share it.
@@ -76,123 +72,96 @@ def columns_of_tile(words, at, tables, left, number, N: tl.constexpr):
 
 
 @triton.jit
+def row_start(words, at, k, row):
+    """Where one row of view `k` begins; 0 for a parameter."""
+    place = tl.load(words + at + 8 + 4 * k + 1)
+    return tl.load(words + place + row, mask=place >= 0, other=0)
+
+
+@triton.jit
 def left_start(words, at, tables, k, column, ALIGNED: tl.constexpr):
     """Where the left matrix begins, in view `k`, that a column meets."""
     columns = constant(words, at, tables, 3)
     row = column // columns
     example = (column - row * columns) // constant(words, at, tables, 2) % constant(words, at, tables, 5)
-    place = tl.load(words + at + 8 + 4 * k + 1)
-    start = tl.load(words + place + row, mask=place >= 0, other=0)
-    start += example * constant(words, at, tables, 0) * constant(words, at, tables, 1)
+    start = row_start(words, at, k, row) + example * constant(words, at, tables, 0) * constant(words, at, tables, 1)
     if ALIGNED:
         start = tl.multiple_of(start, 4)
     return start
 
 
 @triton.jit
-def both_aligned(bases, words, at, tables, k, m, first, end):
-    """Whether columns of X and Y, and the rows of views `k` and `m` that have columns `first` to `end`, are aligned."""
-    sizes = constant(words, at, tables, 0) | constant(words, at, tables, 1)
-    columns = constant(words, at, tables, 3)
-    begin, stop = first // columns, (end - 1) // columns + 1
-    return ((sizes & 3) == 0) & aligned(bases, words, at, k, begin, stop) & aligned(bases, words, at, m, begin, stop)
-
-
-@triton.jit
-def forward_tile(
-    words, at, bases, tables, down, meets, first, end, PRECISION: tl.constexpr,
+def product(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    height = size(words, at, tables, 0, ALIGNED)
-    inner = size(words, at, tables, 1, ALIGNED)
-    columns = constant(words, at, tables, 3)
-    i = down + tl.arange(0, M)
-    q = first + tl.arange(0, N)
-    inside = q < end
-    x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, meets, ALIGNED)
-    y = memory(bases, words, at, 2, ALIGNED)
-    row = q // columns
-    column = q - row * columns
-    starts = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
-    total = tl.zeros([M, N], tl.float32)
-    total = multiply(total, x, i, 1, height, i < height, y, starts, inside, 0, inner, inner, K, PRECISION)
-    z = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
-    pointers = memory(bases, words, at, 0, ALIGNED) + (z[None, :] + i[:, None])
-    tl.store(pointers, total, mask=(i < height)[:, None] & inside[None, :])
-
-
-@triton.jit
-def forward(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
     """Z = X Y; views: Z, X, Y."""
-    height = (constant(words, at, tables, 0) + M - 1) // M
-    down = tile % height * M
-    first, end = columns_of_tile(words, at, tables, 1, tile // height, N)
-    if first < end:
-        if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
-            forward_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
-        else:
-            ACROSS: tl.constexpr = 1 if N < 32 else 2
-            for part in range(0, M // 32 * ACROSS):
-                i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
-                forward_tile(words, at, bases, tables, i, first, q, end, PRECISION, 32, N // ACROSS, 16, False)
-
-
-@triton.jit
-def right_tile(
-    words, at, bases, tables, down, meets, first, end, PRECISION: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
-):  # fmt: skip
     height = size(words, at, tables, 0, ALIGNED)
     inner = size(words, at, tables, 1, ALIGNED)
     columns = constant(words, at, tables, 3)
-    i = down + tl.arange(0, M)
-    q = first + tl.arange(0, N)
-    inside = q < end
-    x = memory(bases, words, at, 1, ALIGNED)
-    dz = memory(bases, words, at, 0, ALIGNED)
-    total = tl.zeros([M, N], tl.float32)
-    left = x + left_start(words, at, tables, 1, meets, ALIGNED)
-    row = q // columns
-    column = q - row * columns
-    starts = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
-    total = multiply(total, left, i, height, 1, i < inner, dz, starts, inside, 0, height, height, K, PRECISION)
-    dy = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
-    inside &= takes_gradient(words, at, 2, row_offsets(words, at, 2, row, inside))
-    pointers = memory(bases, words, at, 2, ALIGNED) + (dy[None, :] + i[:, None])
-    add(pointers, total, (i < inner)[:, None] & inside[None, :], words, at, 2)
+    down = (height + M - 1) // M
+    first, end = columns_of_tile(words, at, tables, 1, tile // down, N)
+    if first < end:
+        i = tile % down * M + tl.arange(0, M)
+        q = first + tl.arange(0, N)
+        inside = q < end
+        row = q // columns
+        column = q - row * columns
+        x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, first, ALIGNED)
+        y = memory(bases, words, at, 2, ALIGNED)
+        starts = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
+        total = tl.zeros([M, N], tl.float32)
+        total = multiply(total, x, i, 1, height, i < height, y, starts, inside, 0, inner, inner, K, PRECISION)
+        z = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
+        pointers = memory(bases, words, at, 0, ALIGNED) + (z[None, :] + i[:, None])
+        tl.store(pointers, total, mask=(i < height)[:, None] & inside[None, :])
 
 
 @triton.jit
-def right_gradient(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
-):
+def product_right(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
     """dY += X^T dZ; views: dZ, X, dY."""
-    inner = (constant(words, at, tables, 1) + M - 1) // M
-    down = tile % inner * M
-    first, end = columns_of_tile(words, at, tables, 1, tile // inner, N)
-    if first < end:
-        if both_aligned(bases, words, at, tables, 1, 2, first, tl.minimum(first + N, end)):
-            right_tile(words, at, bases, tables, down, first, first, end, PRECISION, M, N, K, True)
-        else:
-            ACROSS: tl.constexpr = 1 if N < 32 else 2
-            for part in range(0, M // 32 * ACROSS):
-                i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
-                right_tile(words, at, bases, tables, i, first, q, end, PRECISION, 32, N // ACROSS, 16, False)
-
-
-@triton.jit
-def left_tile(
-    words, at, bases, tables, down, right, first, end, PRECISION: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
-):  # fmt: skip
     height = size(words, at, tables, 0, ALIGNED)
     inner = size(words, at, tables, 1, ALIGNED)
     columns = constant(words, at, tables, 3)
-    own = constant(words, at, tables, 4)
-    i = down + tl.arange(0, M)
-    j = right + tl.arange(0, N)
+    down = (inner + M - 1) // M
+    first, end = columns_of_tile(words, at, tables, 1, tile // down, N)
+    if first < end:
+        i = tile % down * M + tl.arange(0, M)
+        q = first + tl.arange(0, N)
+        inside = q < end
+        row = q // columns
+        column = q - row * columns
+        x = memory(bases, words, at, 1, ALIGNED) + left_start(words, at, tables, 1, first, ALIGNED)
+        dz = memory(bases, words, at, 0, ALIGNED)
+        starts = starts_of(words, at, 0, row, column * height, inside, ALIGNED)
+        total = tl.zeros([M, N], tl.float32)
+        total = multiply(total, x, i, height, 1, i < inner, dz, starts, inside, 0, height, height, K, PRECISION)
+        dy = starts_of(words, at, 2, row, column % constant(words, at, tables, 4) * inner, inside, ALIGNED)
+        inside &= takes_gradient(words, at, 2, row_offsets(words, at, 2, row, inside))
+        pointers = memory(bases, words, at, 2, ALIGNED) + (dy[None, :] + i[:, None])
+        add(pointers, total, (i < inner)[:, None] & inside[None, :], words, at, 2)
+
+
+@triton.jit
+def product_left(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
+):  # fmt: skip
+    """dX += dZ Y^T; views: dZ, Y, dX."""
+    height = size(words, at, tables, 0, ALIGNED)
+    inner = size(words, at, tables, 1, ALIGNED)
+    columns = constant(words, at, tables, 3)
+    met, own = constant(words, at, tables, 6), constant(words, at, tables, 4)
+    down, across = (height + M - 1) // M, (inner + N - 1) // N
+    matrix = tile // (down * across)
+    i = tile % down * M + tl.arange(0, M)
+    j = tile // down % across * N + tl.arange(0, N)
     dz = memory(bases, words, at, 0, ALIGNED)
     y = memory(bases, words, at, 1, ALIGNED)
+    first, end = shared_columns(words, at, tables, 2, matrix, matrix * met, (matrix + 1) * met)
     total = tl.zeros([M, N], tl.float32)
     # To load columns in advance would take the registers of other programs, which hide the latency as well.
     for begin in tl.range(first, end, K, num_stages=1):
@@ -205,72 +174,11 @@ def left_tile(
         a = tl.load(dz + (i[:, None] + above[None, :]), mask=(i < height)[:, None] & there[None, :], other=0.0)
         b = tl.load(y + (beside[:, None] + j[None, :]), mask=there[:, None] & (j < inner)[None, :], other=0.0)
         total = dot(a, b, total, PRECISION)
-    row = first // columns + tl.arange(0, 1)
-    taken = tl.max(takes_gradient(words, at, 2, row_offsets(words, at, 2, row, row >= 0)).to(tl.int32), 0) != 0
-    dx = memory(bases, words, at, 2, ALIGNED) + left_start(words, at, tables, 2, first, ALIGNED)
-    there = (i < height)[:, None] & (j < inner)[None, :] & taken
-    add(dx + (i[:, None] + j[None, :] * height), total, there, words, at, 2)
-
-
-@triton.jit
-def left_gradient(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr
-):
-    """dX += dZ Y^T; views: dZ, Y, dX."""
-    height = (constant(words, at, tables, 0) + M - 1) // M
-    width = (constant(words, at, tables, 1) + N - 1) // N
-    own = constant(words, at, tables, 6)
-    matrix = tile // (height * width)
-    i = tile % height * M
-    j = tile // height % width * N
-    first, end = shared_columns(words, at, tables, 2, matrix, matrix * own, (matrix + 1) * own)
     if first < end:
-        if both_aligned(bases, words, at, tables, 1, 2, first, end):
-            left_tile(words, at, bases, tables, i, j, first, end, PRECISION, M, N, K, True)
-        else:
-            for part in range(0, M // 32 * 2):
-                down, right = i + part // 2 * 32, j + part % 2 * (N // 2)
-                left_tile(words, at, bases, tables, down, right, first, end, PRECISION, 32, N // 2, 16, False)
-
-
-@opcode
-def product_forward(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    forward(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
-
-
-@opcode
-def product_forward_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    forward(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
-
-
-@opcode
-def product_forward_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    forward(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
-
-
-@opcode
-def product_right(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    right_gradient(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
-
-
-@opcode
-def product_right_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    right_gradient(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
-
-
-@opcode
-def product_right_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    right_gradient(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
-
-
-@opcode
-def product_left(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    left_gradient(words, at, tile, bases, tables, PRECISION, 32, 64, 16)
-
-
-@opcode
-def product_left_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    left_gradient(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
+        dx = memory(bases, words, at, 2, ALIGNED) + left_start(words, at, tables, 2, first, ALIGNED)
+        taken = takes_gradient(words, at, 2, row_start(words, at, 2, first // columns))
+        there = (i < height)[:, None] & (j < inner)[None, :] & taken
+        add(dx + (i[:, None] + j[None, :] * height), total, there, words, at, 2)
 
 
 @dataclass(frozen=True)
@@ -322,13 +230,17 @@ def _constants(p: Product, joined: int) -> list[int]:
     return [p.rows, p.inner, p.columns, counted, own, p.left_batch, p.met, p.joined(joined)]
 
 
-def _form(narrow: Any, small: Any, large: Any, p: Product, plan: Lowering) -> tuple[Any, tuple[int, int], int]:
-    """Of three bodies the one for these sizes, its tile, and the kernel that runs it."""
+def _tile(p: Product, plan: Lowering) -> Tile:
+    """The tile for products of these sizes, of which there is one for each left matrix."""
+    aligned = _is_aligned(p, plan)
     if _is_large(p):
-        return large, WIDE, LARGE
-    if p.met <= FEW and plan.signature.operands[0].parameter < 0:
-        return narrow, NARROW, STREAM
-    return small, TILE, STREAM
+        return LARGE_TILE[aligned]
+    few = p.met <= NARROW[aligned].columns and plan.signature.operands[0].parameter < 0
+    return NARROW[aligned] if few else MEDIUM[aligned]
+
+
+def _is_aligned(p: Product, plan: Lowering) -> bool:
+    return p.rows % WIDE == 0 and p.inner % WIDE == 0 and all(plan.aligned[:3])
 
 
 def _is_large(p: Product) -> bool:
@@ -336,39 +248,37 @@ def _is_large(p: Product) -> bool:
 
 
 def _lower_forward(p: Product, plan: Lowering) -> None:
-    body, (m, n), kernel = _form(product_forward_narrow, product_forward, product_forward_large, p, plan)
-    tiles = p.left_batch * tiles_of(p.met, n) * tiles_of(p.rows, m)
+    tile = _tile(p, plan)
     plan.forward(
-        body,
-        Tiles(tiles, 1),
+        tile.opcode(product, _is_aligned(p, plan)),
+        Tiles(p.left_batch * tile.count(p.rows, p.met), 1),
         [Value(0), Value(1), Value(2)],
-        constants=_constants(p, n),
-        kernel=kernel,
+        constants=_constants(p, tile.columns),
+        kernel=tile.kernel,
     )
 
 
 def _lower_right_gradient(p: Product, plan: Lowering) -> None:
-    body, (m, n), kernel = _form(product_right_narrow, product_right, product_right_large, p, plan)
-    # Tiles of all examples of X add to one Y.
-    shared = p.right_batch < p.left_batch
+    """Tiles of all examples of X add to Y where this has one."""
+    tile, shared = _tile(p, plan), p.right_batch < p.left_batch
     plan.backward(
-        body,
-        Tiles(p.left_batch * tiles_of(p.met, n) * tiles_of(p.inner, m), 1),
+        tile.opcode(product_right, _is_aligned(p, plan)),
+        Tiles(p.left_batch * tile.count(p.inner, p.met), 1),
         [Gradient(0), Value(1), Gradient(2, shared=shared)],
-        constants=_constants(p, n),
-        kernel=kernel,
+        constants=_constants(p, tile.columns),
+        kernel=tile.kernel,
     )
 
 
 def _lower_left_gradient(p: Product, plan: Lowering) -> None:
-    large = _is_large(p)
-    m, n = WIDE if large else TILE
+    aligned = _is_aligned(p, plan)
+    tile = (LARGE_TILE if _is_large(p) else MEDIUM)[aligned]
     plan.backward(
-        product_left_large if large else product_left,
-        Tiles(p.left_batch * tiles_of(p.rows, m) * tiles_of(p.inner, n), 1),
+        tile.opcode(product_left, aligned),
+        Tiles(p.left_batch * tile.count(p.rows, p.inner), 1),
         [Gradient(0), Value(2), Gradient(1)],
         constants=_constants(p, JOINED),
-        kernel=LARGE if large else STREAM,
+        kernel=tile.kernel,
     )
 
 

@@ -15,11 +15,12 @@ import triton.language as tl
 
 from weft_core.signature import Signature
 
-from .access import add, base, constant, row_offsets, rows, takes_gradient
+from .access import add, base, constant, present, row_offsets, rows, takes_gradient
 from .dots import dot
-from .lowering import LARGE, NONE, Gradient, Lowering, Ref, Tiles, Value, lowering
+from .lowering import NONE, Gradient, Lowering, Ref, Tiles, Value, lowering
 from .opcodes import opcode
-from .tiles import Variant, aligned, by_columns, memory, multiply, size, starts_of, tiles_of, worth_a_launch
+from .specialised import specialised
+from .tiles import WIDE, memory, multiply, size, starts_of, tiles_by_columns, tiles_of, worth_a_launch
 
 # Views of the signature.
 LOSS, LOGITS, X, WEIGHT, BIAS = 0, 1, 3, 4, 5
@@ -39,56 +40,33 @@ _INFINITY = tl.constexpr(float("inf"))
 
 
 @triton.jit
-def is_aligned(bases, words, at, tables, k, first, end):
-    """Whether columns of matrices are aligned, and the rows of x, in view `k`, that have columns `first` to `end`."""
-    batch = constant(words, at, tables, 2)
-    sizes = constant(words, at, tables, 0) | constant(words, at, tables, 1)
-    return ((sizes & 3) == 0) & aligned(bases, words, at, k, first // batch, (end - 1) // batch + 1)
-
-
-@triton.jit
-def logits_tile(
-    words, at, bases, tables, down, first, end, PRECISION: tl.constexpr,
+def output_logits(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
+    """logits = W x + b; views: logits, x, W, b or nothing."""
     classes = size(words, at, tables, 0, ALIGNED)
     width = size(words, at, tables, 1, ALIGNED)
     batch = constant(words, at, tables, 2)
-    i = down + tl.arange(0, M)
-    q = first + tl.arange(0, N)
-    inside = q < end
-    there = i < classes
+    down = (classes + M - 1) // M
+    i = tile % down * M + tl.arange(0, M)
+    q = tile // down * N + tl.arange(0, N)
+    there, inside = i < classes, q < rows(words, at) * batch
     r = q // batch
     example = q - r * batch
-    starts = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
     x = memory(bases, words, at, 1, ALIGNED)
+    starts = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
     weight = memory(bases, words, at, 2, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
     total = multiply(total, weight, i, 1, classes, there, x, starts, inside, 0, width, width, K, PRECISION)
-    has_bias = tl.load(words + at + 8 + 4 * 3) != 0
-    total += tl.load(base(bases, words, at, 3) + i, mask=there & has_bias, other=0.0)[:, None]
+    total += tl.load(base(bases, words, at, 3) + i, mask=there & present(words, at, 3), other=0.0)[:, None]
     targets = starts_of(words, at, 0, r, example * classes, inside, ALIGNED)
     pointers = memory(bases, words, at, 0, ALIGNED) + (targets[None, :] + i[:, None])
     tl.store(pointers, total, mask=there[:, None] & inside[None, :])
 
 
 @triton.jit
-def logits(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
-    """logits = W x + b; views: logits, x, W, b or nothing."""
-    across = (constant(words, at, tables, 0) + M - 1) // M
-    down, first = tile % across * M, tile // across * N
-    end = tl.minimum(first + N, rows(words, at) * constant(words, at, tables, 2))
-    if is_aligned(bases, words, at, tables, 1, first, end):
-        logits_tile(words, at, bases, tables, down, first, end, PRECISION, M, N, K, True)
-    else:
-        ACROSS: tl.constexpr = 1 if N < 32 else 2
-        for part in range(0, M // 32 * ACROSS):
-            i, q = down + part // ACROSS * 32, first + part % ACROSS * (N // ACROSS)
-            logits_tile(words, at, bases, tables, i, q, end, PRECISION, 32, N // ACROSS, 16, False)
-
-
-@triton.jit
-def losses(words, at, tile, bases, tables, C: tl.constexpr, V: tl.constexpr):
+def output_losses(words, at, tile, bases, tables, PRECISION: tl.constexpr, C: tl.constexpr, V: tl.constexpr):
     """ln sum exp(z) - z_v for `C` columns, `V` classes at a time, then z := softmax(z) - onehot(v).
 
     Views: loss, logits; payload: v of every example.
@@ -125,70 +103,49 @@ def losses(words, at, tile, bases, tables, C: tl.constexpr, V: tl.constexpr):
 
 
 @triton.jit
-def operand_tile(
-    words, at, bases, tables, down, first, end, begin, stop, part, PRECISION: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PARTS: tl.constexpr, ALIGNED: tl.constexpr,
+def output_operand(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
+    """dx += dloss W^T g of the saved g; views: g, dx, W, dloss.
+
+    `PARTS`: sums over a part of the classes instead, into memory behind view 1. More constants: parts, classes of one.
+    """
     classes = size(words, at, tables, 0, ALIGNED)
     width = size(words, at, tables, 1, ALIGNED)
     batch = constant(words, at, tables, 2)
-    i = down + tl.arange(0, M)
-    q = first + tl.arange(0, N)
-    inside = q < end
-    there = i < width
-    gradient = memory(bases, words, at, 0, ALIGNED)
+    down = (width + M - 1) // M
+    i = tile % down * M + tl.arange(0, M)
+    number = tile // down
+    part, begin, end = 0, 0, classes
+    if PARTS:
+        parts, length = constant(words, at, tables, 3), size(words, at, tables, 4, True)
+        part = number % parts
+        number = number // parts
+        begin = part * length
+        end = tl.minimum(begin + length, classes)
+    q = number * N + tl.arange(0, N)
+    there, inside = i < width, q < rows(words, at) * batch
     r = q // batch
     example = q - r * batch
+    gradient = memory(bases, words, at, 0, ALIGNED)
     starts = starts_of(words, at, 0, r, example * classes, inside, ALIGNED)
     weight = memory(bases, words, at, 2, ALIGNED)
     total = tl.zeros([M, N], tl.float32)
     total = multiply(
-        total, weight, i, classes, 1, there, gradient, starts, inside, begin, stop, classes, K, PRECISION
+        total, weight, i, classes, 1, there, gradient, starts, inside, begin, end, classes, K, PRECISION
     )  # fmt: skip
     if PARTS:
         targets = starts_of(words, at, 1, r, example * classes + part * width, inside, ALIGNED)
         pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
         tl.store(pointers, total, mask=there[:, None] & inside[None, :])
     else:
-        dloss = tl.load(
-            base(bases, words, at, 3) + starts_of(words, at, 3, r, example, inside, False), mask=inside, other=0.0
-        )
+        factor = base(bases, words, at, 3) + starts_of(words, at, 3, r, example, inside, False)
+        dloss = tl.load(factor, mask=inside, other=0.0)
         targets = starts_of(words, at, 1, r, example * width, inside, ALIGNED)
         pointers = memory(bases, words, at, 1, ALIGNED) + (targets[None, :] + i[:, None])
         inside &= takes_gradient(words, at, 1, row_offsets(words, at, 1, r, inside))
         add(pointers, total * dloss[None, :], there[:, None] & inside[None, :], words, at, 1)
-
-
-@triton.jit
-def operand(
-    words, at, tile, bases, tables, PRECISION: tl.constexpr,
-    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, PARTS: tl.constexpr,
-):  # fmt: skip
-    """dx += dloss W^T g of the saved g; views: g, dx, W, dloss.
-
-    `PARTS`: sums over a part of the classes instead, into memory behind view 1. More constants: parts, classes of one.
-    """
-    classes = constant(words, at, tables, 0)
-    across = (constant(words, at, tables, 1) + M - 1) // M
-    down, number = tile % across * M, tile // across
-    part, begin, stop = 0, 0, classes
-    if PARTS:
-        parts, length = constant(words, at, tables, 3), size(words, at, tables, 4, True)
-        part = number % parts
-        number = number // parts
-        begin = part * length
-        stop = tl.minimum(begin + length, classes)
-    first = number * N
-    end = tl.minimum(first + N, rows(words, at) * constant(words, at, tables, 2))
-    if is_aligned(bases, words, at, tables, 1, first, end):
-        operand_tile(words, at, bases, tables, down, first, end, begin, stop, part, PRECISION, M, N, K, PARTS, True)
-    else:
-        ACROSS: tl.constexpr = 1 if N < 32 else 2
-        for n in range(0, M // 32 * ACROSS):
-            i, q = down + n // ACROSS * 32, first + n % ACROSS * (N // ACROSS)
-            operand_tile(
-                words, at, bases, tables, i, q, end, begin, stop, part, PRECISION, 32, N // ACROSS, 16, PARTS, False
-            )  # fmt: skip
 
 
 @opcode
@@ -213,15 +170,20 @@ def output_operand_sum(words, at, tile, bases, tables, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def weight_tile(
-    words, at, bases, tables, down, right, first, end, PRECISION: tl.constexpr,
+def output_weight(
+    words, at, tile, bases, tables, PRECISION: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
+    """dW += g (dloss x)^T; views: g, x, dW, dloss; one more constant: columns that a tile sums."""
     classes = size(words, at, tables, 0, ALIGNED)
     width = size(words, at, tables, 1, ALIGNED)
     batch = constant(words, at, tables, 2)
-    i = down + tl.arange(0, M)
-    j = right + tl.arange(0, N)
+    columns = constant(words, at, tables, 3)
+    down, across = (classes + M - 1) // M, (width + N - 1) // N
+    i = tile % down * M + tl.arange(0, M)
+    j = tile // down % across * N + tl.arange(0, N)
+    first = tile // (down * across) * columns
+    end = tl.minimum(first + columns, rows(words, at) * batch)
     gradient = memory(bases, words, at, 0, ALIGNED)
     x = memory(bases, words, at, 1, ALIGNED)
     dloss = base(bases, words, at, 3)
@@ -240,23 +202,6 @@ def weight_tile(
         total = dot(a, b * factor[:, None], total, PRECISION)
     pointers = memory(bases, words, at, 2, ALIGNED) + (i[:, None] + j[None, :] * classes)
     add(pointers, total, (i < classes)[:, None] & (j < width)[None, :], words, at, 2)
-
-
-@triton.jit
-def weight(words, at, tile, bases, tables, PRECISION: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):
-    """dW += g (dloss x)^T; views: g, x, dW, dloss; one more constant: columns that a tile sums."""
-    height = (constant(words, at, tables, 0) + M - 1) // M
-    across = (constant(words, at, tables, 1) + N - 1) // N
-    i, j = tile % height * M, tile // height % across * N
-    columns = constant(words, at, tables, 3)
-    first = tile // (height * across) * columns
-    end = tl.minimum(first + columns, rows(words, at) * constant(words, at, tables, 2))
-    if is_aligned(bases, words, at, tables, 1, first, end):
-        weight_tile(words, at, bases, tables, i, j, first, end, PRECISION, M, N, K, True)
-    else:
-        for part in range(0, M // 32 * 2):
-            down, right = i + part // 2 * 32, j + part % 2 * (N // 2)
-            weight_tile(words, at, bases, tables, down, right, first, end, PRECISION, 32, N // 2, 16, False)
 
 
 @opcode
@@ -280,77 +225,6 @@ def output_bias(words, at, tile, bases, tables, PRECISION: tl.constexpr):
     add(base(bases, words, at, 1) + i, total, i < classes, words, at, 1)
 
 
-@opcode
-def output_logits(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    logits(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
-
-
-@opcode
-def output_logits_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    logits(words, at, tile, bases, tables, PRECISION, 64, 16, 32)
-
-
-@opcode
-def output_logits_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    logits(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
-
-
-@opcode
-def output_losses(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    losses(words, at, tile, bases, tables, 1, 2048)
-
-
-@opcode
-def output_losses_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    losses(words, at, tile, bases, tables, 16, 64)
-
-
-@opcode
-def output_operand(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 32, 64, 32, False)
-
-
-@opcode
-def output_operand_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 64, 16, 32, False)
-
-
-@opcode
-def output_operand_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 64, 128, 32, False)
-
-
-@opcode
-def output_operand_part(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 32, 64, 32, True)
-
-
-@opcode
-def output_operand_part_narrow(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 64, 16, 32, True)
-
-
-@opcode
-def output_operand_part_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    operand(words, at, tile, bases, tables, PRECISION, 64, 128, 32, True)
-
-
-@opcode
-def output_weight(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    weight(words, at, tile, bases, tables, PRECISION, 32, 64, 32)
-
-
-@opcode
-def output_weight_large(words, at, tile, bases, tables, PRECISION: tl.constexpr):
-    weight(words, at, tile, bases, tables, PRECISION, 64, 128, 32)
-
-
-def _variants(narrow: Any, small: Any, large: Any, classes: int, width: int) -> list[Variant]:
-    """The bodies of a product for few, more, and many columns."""
-    found = [Variant(narrow, 64, 16), Variant(small, 32, 64, 17)]
-    return [*found, Variant(large, 64, 128, 128, LARGE)] if worth_a_launch(classes, width) else found
-
-
 class _Layer:
     """The sizes of a signature, and works on them."""
 
@@ -360,17 +234,18 @@ class _Layer:
         self.batch = signature.results[0].batch
         self.has_bias = len(signature.parameters) > 1
         self.constants = [self.classes, self.width, self.batch]
+        self.aligned = self.classes % WIDE == 0 and self.width % WIDE == 0 and all(plan.aligned[k] for k in (LOGITS, X))
+        self.large = worth_a_launch(self.classes, self.width)
         # Parts of a column of the gradient of x lie one after the other where a column of logits would.
         self.parts = min(MOST_PARTS, self.classes // max(PART, self.width))
 
     def forward(self) -> None:
         bias = Value(BIAS) if self.has_bias else NONE
-        variants = _variants(output_logits_narrow, output_logits, output_logits_large, self.classes, self.width)
-        self._product(self.plan.forward, variants, self.classes, [Value(LOGITS), Value(X), Value(WEIGHT), bias])
-        few = self.classes <= FEW_CLASSES
+        self._columns(self.plan.forward, output_logits, self.classes, [Value(LOGITS), Value(X), Value(WEIGHT), bias])
+        tile = NARROW_LOSS if self.classes <= FEW_CLASSES else WIDE_LOSS
         self.plan.forward(
-            output_losses_narrow if few else output_losses,
-            Tiles(self.batch, NARROW_LOSS[0] if few else WIDE_LOSS[0]),
+            specialised(output_losses, *tile),
+            Tiles(self.batch, tile[0]),
             [Value(LOSS), Value(LOGITS)],
             constants=self.constants,
             level=1,
@@ -378,19 +253,15 @@ class _Layer:
 
     def operand_gradient(self, phase: Callable[..., None]) -> None:
         """The gradient of x, in parts where there are many classes."""
-        views = [Value(LOGITS), Gradient(X), Value(WEIGHT), Gradient(LOSS)]
         if self.parts < 2:
-            variants = _variants(output_operand_narrow, output_operand, output_operand_large, self.width, self.classes)
-            self._product(phase, variants, self.width, views)
+            views = [Value(LOGITS), Gradient(X), Value(WEIGHT), Gradient(LOSS)]
+            self._columns(phase, output_operand, self.width, views, False)
             return
         # Whole steps of the loop over classes.
         length = 32 * tiles_of(self.classes, 32 * self.parts)
         parts = tiles_of(self.classes, length)
-        views[1] = Gradient(LOGITS)
-        variants = _variants(
-            output_operand_part_narrow, output_operand_part, output_operand_part_large, self.width, self.classes
-        )
-        self._product(phase, variants, self.width, views[:3], [parts, length], parts)
+        views = [Value(LOGITS), Gradient(LOGITS), Value(WEIGHT)]
+        self._columns(phase, output_operand, self.width, views, True, constants=[parts, length], times=parts)
         phase(
             output_operand_sum,
             Tiles(self.width * self.batch, BLOCK),
@@ -403,15 +274,12 @@ class _Layer:
         """One product for all rows; where its tiles are few, they share the columns."""
         plan = self.plan
         if plan.needs[WEIGHT]:
-            variants = [Variant(output_weight, 32, 64)]
-            if worth_a_launch(self.classes, self.width):
-                variants.append(Variant(output_weight_large, 64, 128, 128, LARGE))
-            for variant, when in by_columns(variants, self.batch):
-                tiles = tiles_of(self.classes, variant.rows) * tiles_of(self.width, variant.columns)
+            for tile, when in tiles_by_columns(self.aligned, self.batch, self.large, narrow=False):
+                tiles = tile.count(self.classes, self.width)
                 columns = SPLIT if tiles < FEW_TILES else 1 << 30
                 dweight = Gradient(WEIGHT, shared=tiles < FEW_TILES)
                 plan.epilogue(
-                    variant.body,
+                    tile.opcode(output_weight, self.aligned),
                     Tiles(self.batch, columns, tiles),
                     [Value(LOGITS), Value(X), dweight, Gradient(LOSS)],
                     constants=[*self.constants, columns],
@@ -425,13 +293,14 @@ class _Layer:
                 constants=self.constants,
             )
 
-    def _product(
-        self, phase: Callable[..., None], variants: Sequence[Variant], height: int, views: Sequence[Ref],
-        more: Sequence[int] = (), times: int = 1,
+    def _columns(
+        self, phase: Callable[..., None], body: Any, height: int, views: Sequence[Ref], *more: int,
+        constants: Sequence[int] = (), times: int = 1,
     ) -> None:  # fmt: skip
-        for variant, when in by_columns(variants, self.batch):
-            tiles = Tiles(self.batch, variant.columns, times * tiles_of(height, variant.rows))
-            phase(variant.body, tiles, views, constants=[*self.constants, *more], **when)
+        """A product whose result has a column of this height for each loss; `more` constants of the body itself."""
+        for tile, when in tiles_by_columns(self.aligned, self.batch, self.large):
+            tiles = Tiles(self.batch, tile.columns, times * tiles_of(height, tile.rows))
+            phase(tile.opcode(body, self.aligned, *more), tiles, views, constants=[*self.constants, *constants], **when)
 
 
 @lowering("softmax_loss")

@@ -1,14 +1,13 @@
 """Tiles of matrix products: how they find their columns, and read them in the widest words that memory allows.
 
-The columns of a product are counted through all rows of an instruction. Rows of a view may begin anywhere, because a
-value may be a part of another one. Where all begin on 16 bytes, and columns are as long, a tile is computed with
-`ALIGNED`: a load then moves four floats, and takes fewer registers. Elsewhere the tile is cut into smaller ones.
+The columns of a product are counted through all rows of an instruction. A tile is `ALIGNED` where all columns begin on
+16 bytes, which lowering knows: a load then moves four floats, and takes fewer registers.
 Triton forgets what is promised of the result of a call: promises are made where a number is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,25 +15,11 @@ import triton
 import triton.language as tl
 
 from .dots import dot
-from .lowering import LARGE, MOST_ROWS
+from .lowering import LARGE, MOST_ROWS, STREAM
+from .specialised import specialised
 
 # Floats of the widest load.
 WIDE = 4
-# Row offsets that are looked at together.
-_LOOKED_AT = tl.constexpr(1024)
-
-
-@triton.jit
-def aligned(bases, words, at, k, first, end):
-    """Whether rows `first` to `end` of view `k` begin on 16 bytes."""
-    view = words + at + 8 + 4 * k
-    bits = (tl.load(bases + tl.load(view)) & 15).to(tl.int32) | (tl.load(view + 2) & 3)
-    place = tl.load(view + 1)
-    if place >= 0:
-        for begin in range(first, end, _LOOKED_AT):
-            r = begin + tl.arange(0, _LOOKED_AT)
-            bits |= tl.max(tl.load(words + place + r, mask=r < end, other=0) & 3, 0)
-    return bits == 0
 
 
 @triton.jit
@@ -89,22 +74,45 @@ def multiply(
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One body of a product for tiles of `rows` times `columns`, from so many columns of a step on."""
+class Tile:
+    """Rows and columns of the result of one tile, and how much it sums at a time; the kernel that runs it."""
 
-    body: Any
     rows: int
     columns: int
-    least_columns: int = 0
-    kernel: int = 0
+    depth: int
+    kernel: int = STREAM
+
+    def count(self, rows: int, columns: int) -> int:
+        """Tiles of a matrix of this size."""
+        return tiles_of(rows, self.rows) * tiles_of(columns, self.columns)
+
+    def opcode(self, body: Any, *more: int) -> Any:
+        """The opcode `body(..., rows, columns, depth, *more)`."""
+        return specialised(body, self.rows, self.columns, self.depth, *map(int, more))
 
 
-def by_columns(variants: Sequence[Variant], columns: int) -> Iterator[tuple[Variant, dict[str, int]]]:
-    """Each variant that a step may need, whose rows have so many columns, and when and where it runs."""
-    limits = [-(-v.least_columns // columns) for v in variants] + [MOST_ROWS + 1]
-    for variant, least, end in zip(variants, limits, limits[1:]):
+# Tiles for few columns, for more, and for products that fill the device; what is not aligned takes more registers.
+NARROW = {True: Tile(64, 16, 32), False: Tile(32, 16, 32)}
+MEDIUM = {True: Tile(32, 64, 32), False: Tile(32, 32, 16)}
+LARGE_TILE = {True: Tile(64, 128, 32, LARGE), False: Tile(64, 64, 16, LARGE)}
+# Columns from which each of them runs.
+NARROW_FROM, MEDIUM_FROM, LARGE_FROM = 0, 17, 128
+
+
+def tiles_by_columns(
+    aligned: bool, columns: int, large: bool, narrow: bool = True
+) -> Iterator[tuple[Tile, dict[str, int]]]:
+    """The tiles that a step may need, whose rows have so many columns, and when and where each runs.
+
+    `large`, `narrow`: whether these may be among them.
+    """
+    forms = [(MEDIUM[aligned], MEDIUM_FROM if narrow else 0)]
+    forms = [(NARROW[aligned], NARROW_FROM), *forms] if narrow else forms
+    forms = [*forms, (LARGE_TILE[aligned], LARGE_FROM)] if large else forms
+    limits = [*(tiles_of(first, columns) for _, first in forms), MOST_ROWS + 1]
+    for (tile, _), least, end in zip(forms, limits, limits[1:]):
         if least < end:
-            yield variant, {"least": least, "most": end - 1, "kernel": variant.kernel}
+            yield tile, {"least": least, "most": end - 1, "kernel": tile.kernel}
 
 
 def tiles_of(extent: int, tile: int) -> int:
@@ -115,9 +123,3 @@ def tiles_of(extent: int, tile: int) -> int:
 def worth_a_launch(rows: int, inner: int) -> bool:
     """Whether products of matrices of this size with many columns run in the kernel for large products."""
     return min(rows, inner) >= 64 and rows * inner >= 1 << 14
-
-
-__all__ = [
-    "LARGE", "WIDE", "Variant", "aligned", "by_columns", "memory", "multiply", "size", "starts_of", "tiles_of",
-    "worth_a_launch",
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """Compile kernels for a GPU that is not there: `compile_program.py 90 tasks|cases` prints a line of JSON for each.
 
-`cases`: every opcode that lowering the signatures of all conformance cases gives, with operands from inside and from outside
-of a recurrence, aligned or not. `tasks`: the kernels that the four tasks launch, each with all of its opcodes.
+`cases`: every opcode that lowering the signatures of all conformance cases gives, with operands from inside and from
+outside of a recurrence, aligned or not. `tasks`: the kernels that the four tasks launch, each with all of its opcodes.
 """
 
 from __future__ import annotations

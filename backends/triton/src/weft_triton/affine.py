@@ -32,7 +32,7 @@ _SPLIT = tl.constexpr(SPLIT)
 
 @triton.jit
 def column_starts(words, at, k, n, inside, columns, own, width, ALIGNED: tl.constexpr):
-    """Where columns `n` of view `k` begin, for an operand that has `own` of the `columns` of a row, each `width` floats."""
+    """Where columns `n` of view `k` begin; the operand has `own` of the `columns` of a row, each `width` floats."""
     row = n // columns
     return starts_of(words, at, k, row, (n - row * columns) % own * width, inside, ALIGNED)
 

@@ -109,12 +109,17 @@ def main() -> None:
     programs = {"tasks": task_programs, "cases": case_programs}[sys.argv[2]]
     for name, kernel, numbers in programs():
         module = write_module("stream", stream.generate(numbers))
-        resources = ahead_of_time(
-            module.level, stream.LEVEL_ARGUMENTS, {"PRECISION": 0}, capability, aligned=stream.ALIGNED,
-            warps=WARPS[kernel], stages=stream.STAGES,
-        )  # fmt: skip
-        line = {"name": name, "kernel": kernel, "opcodes": [name_of(n) for n in numbers]}
-        print(json.dumps(line | {"registers": resources.registers, "spills": resources.spills}), flush=True)
+        kernels = [(module.level, stream.LEVEL_ARGUMENTS, {"PRECISION": 0}, False)]
+        if name == "lm" and not kernel:
+            constants = {"PRECISION": 0, "PATIENCE": stream.PATIENCE}
+            kernels.append((module.tape, stream.TAPE_ARGUMENTS, constants, True))
+        for function, arguments, constants, cooperative in kernels:
+            resources = ahead_of_time(
+                function, arguments, constants, capability, aligned=stream.ALIGNED, warps=WARPS[kernel],
+                stages=stream.STAGES, cooperative=cooperative,
+            )  # fmt: skip
+            line = {"name": name, "tape": cooperative, "opcodes": [name_of(n) for n in numbers]}
+            print(json.dumps(line | {"registers": resources.registers, "spills": resources.spills}), flush=True)
 
 
 if __name__ == "__main__":

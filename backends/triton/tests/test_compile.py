@@ -31,6 +31,7 @@ def test_kernels_compile_and_spill_nothing(what: str, capability: str) -> None:
     programs = [json.loads(line) for line in done.stdout.splitlines()]
     assert [p for p in programs if p["spills"]] == []
     assert all(0 < p["registers"] <= MOST_REGISTERS for p in programs)
+    assert any(p["tape"] for p in programs) == (what == "tasks")
     names = {name for p in programs for name in p["opcodes"]}
     assert len(names) > (280 if what == "cases" else 20)
     assert {"affine_bias", "lookup_backward_sorted"} <= names

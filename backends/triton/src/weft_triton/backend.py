@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from weft_core.rules import RuleState, UpdateRule
     from weft_core.store import ParameterStore
 
-# Programs of a launch for each multiprocessor: of a level, and of a tape, whose programs must all be resident.
-PROGRAMS, RESIDENT_PROGRAMS = 4, 2
+# Programs of a tape for each multiprocessor: all of them must be resident.
+RESIDENT_PROGRAMS = 2
 
 
 class TritonBackend(Backend):
@@ -46,7 +46,6 @@ class TritonBackend(Backend):
         self.residence = Residence(self.device)
         self.templates = Templates(self.options)
         self.staging = Staging(self.device)
-        self.programs = PROGRAMS * self.device.multiprocessors
         # Interpreted programs run one after another: they cannot wait for each other.
         self.resident_programs = 1 if INTERPRETED else RESIDENT_PROGRAMS * self.device.multiprocessors
         self.barrier_address = self.device.allocate(BYTES)

@@ -68,17 +68,16 @@ class Launcher:
 
     def _run_level(self, stream: Stream, levels: list[int], n: int) -> None:
         """Both kernels of one level, as far as they have tiles."""
-        job, backend = self.coder.job, self.backend
+        job = self.coder.job
         first, count, large_first, large_count = levels[n * e.LEVEL : n * e.LEVEL + 4]
         places = *self._places(), int(job[e.E_TILES_AT])
+        # A program for each tile: what a loop over tiles would keep in registers is theirs.
         if count:
-            programs = min(count, backend.programs)
-            stream.level.launch(programs, *places, first, count, programs)
+            stream.level.launch(count, *places, first)
             self.counts["launches"] += 1
         if large_count:
-            programs = min(large_count, backend.programs)
             assert self._large is not None
-            self._large.level.launch(programs, *places, large_first, large_count, programs)
+            self._large.level.launch(large_count, *places, large_first)
             self.counts["large_launches"] += 1
 
     def _places(self) -> tuple[int, int, int]:

@@ -31,11 +31,13 @@ def run_tiles(words, bases, tables, tiles_at, first, end, programs, PRECISION: t
 
 
 @triton.jit
-def level(plan, addresses, constants, tiles_at, first, count, programs, PRECISION: tl.constexpr):
+def level(plan, addresses, constants, tiles_at, first, PRECISION: tl.constexpr):
     words = plan.to(tl.pointer_type(tl.int32))
     bases = addresses.to(tl.pointer_type(tl.int64))
     tables = constants.to(tl.pointer_type(tl.int32))
-    run_tiles(words, bases, tables, tiles_at, first + tl.program_id(0), first + count, programs, PRECISION)
+    place = first + tl.program_id(0)
+    at = tl.load(words + tiles_at + place)
+    run_tile(words, at, place - tl.load(words + at + 1), bases, tables, PRECISION)
 
 
 @triton.jit
@@ -54,16 +56,15 @@ def tape(
         run_tiles(words, bases, tables, tiles_at, begin + program, end, programs, PRECISION)
         meet(counter, (n + 1) * programs, PATIENCE)
 """
-LEVEL_ARGUMENTS = {
-    "plan": "i64", "addresses": "i64", "constants": "i64", "tiles_at": "i32", "first": "i32", "count": "i32",
-    "programs": "i32",
-}  # fmt: skip
+LEVEL_ARGUMENTS = {"plan": "i64", "addresses": "i64", "constants": "i64", "tiles_at": "i32", "first": "i32"}
 TAPE_ARGUMENTS = {
     "plan": "i64", "addresses": "i64", "constants": "i64", "tiles_at": "i32", "levels_at": "i32", "first": "i32",
     "levels": "i32", "barrier": "i64", "programs": "i32", "offset": "i32",
 }  # fmt: skip
 # Loads of one turn of a loop ahead: more take registers, of which a kernel of many opcodes has none to spare.
 STAGES = 2
+# Opcodes up to which kernels of like graphs are made one: time to compile grows faster than their number.
+MOST_OPCODES = 32
 ALIGNED = ("plan", "addresses", "constants", "barrier")
 
 
@@ -113,6 +114,7 @@ class Streams:
 
     def _make(self, opcodes: frozenset[int]) -> Stream:
         # Graphs of one model have most opcodes in common: one kernel for all. Interpreted, each test costs time.
-        if not toolchain.INTERPRETED and 2 * len(opcodes & self._last) >= len(opcodes):
-            opcodes |= self._last
+        both = opcodes | self._last
+        if not toolchain.INTERPRETED and 2 * len(opcodes & self._last) >= len(opcodes) and len(both) <= MOST_OPCODES:
+            opcodes = both
         return Stream(opcodes, self.precision, self.warps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,8 @@ class TritonBackend(Backend):
 
     def __init__(self, options: Options | None = None, device: DeviceMemory | None = None) -> None:
         self.options = options or Options()
+        # Graphs of all threads share one stream, one staging memory, one table of templates.
+        self.lock = threading.RLock()
         self.device = device or open_device()
         self.residence = Residence(self.device)
         self.templates = Templates(self.options)
@@ -62,9 +65,9 @@ class TritonBackend(Backend):
 
     def take(self) -> tuple[Memory, Arenas]:
         """The planner's arrays and the arenas of a graph that is gone, or new ones."""
-        try:
-            return self._pool.pop()
-        except IndexError:
+        with self.lock:
+            if self._pool:
+                return self._pool.pop()
             arenas = Arenas(self.device, self.describe_memory)
             self._arenas.append(arenas)
             return Memory(), arenas
@@ -116,15 +119,18 @@ class TritonBackend(Backend):
         scale: float,
         sparse: bool,
     ) -> None:
-        apply_rule(self.residence, rule, state, store, settings, scale, sparse)
+        with self.lock:
+            apply_rule(self.residence, rule, state, store, settings, scale, sparse)
 
     def update_idle(
         self, rule: UpdateRule, state: RuleState, store: ParameterStore, settings: dict[str, float], scale: float
     ) -> bool:
-        return apply_rule_and_idle_steps(self.residence, rule, state, store, settings, scale)
+        with self.lock:
+            return apply_rule_and_idle_steps(self.residence, rule, state, store, settings, scale)
 
     def gradient_norm(self, store: ParameterStore) -> float:
-        return gradient_norm(self.residence, store)
+        with self.lock:
+            return gradient_norm(self.residence, store)
 
     def set_threads(self, threads: int) -> None:
         """Threads of the host are not used; raises `BackendError` for more than one."""

@@ -298,8 +298,8 @@ class _Writer:
 
     @property
     def width(self) -> int:
-        """Columns of a fused tile: many gates take many registers."""
-        return 32 if len(self.gates) <= 4 else 16
+        """Columns of a fused tile: many gates, and loads of single floats, take many registers."""
+        return 32 if self.aligned and len(self.gates) <= 4 else 16
 
     @property
     def units(self) -> int:
@@ -484,7 +484,8 @@ def _lower_linear(parts: _Parts) -> None:
 
 def _lower_cell(parts: _Parts) -> None:
     """A step is one work; what comes from outside of a recurrence runs for all rows before it."""
-    plan, bodies = parts.plan, bodies_of(parts.operation, parts.is_aligned(parts.products))
+    aligned = parts.is_aligned(parts.products)
+    plan, bodies = parts.plan, bodies_of(parts.operation, aligned)
     outside = [p for p in parts.products if parts.is_external(p)]
     inside = [p for p in parts.products if not parts.is_external(p)]
     states = range(parts.first_parameter - len(parts.states), parts.first_parameter)
@@ -494,7 +495,7 @@ def _lower_cell(parts: _Parts) -> None:
     begun = recurrent and bool(outside or not inside)
     if begun:
         _products(parts, hoisted, parts.biases, "prologue", begun=False)
-    writer = _Writer(parts.operation, False)
+    writer = _Writer(parts.operation, aligned)
     values = _values(parts)
     side, views = parts.side(stepped, () if begun else parts.biases, len(values))
     flat = Tiles(parts.hidden * parts.columns, BLOCK)

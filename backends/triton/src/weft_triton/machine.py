@@ -84,7 +84,8 @@ class TritonExecution(Execution):
                 self.planned = ()
             self._plan(indices, length)
         self.stale = False
-        self._run(False, 0, since)
+        with self.backend.lock:
+            self._run(False, 0, since)
 
     def _plan(self, indices: Sequence[int], length: int) -> None:
         memory = self.memory
@@ -191,15 +192,17 @@ class TritonExecution(Execution):
             self._check(status)
             seed = memory.gradient_offset.item(index)
         self.reached = index
-        self._run(True, seed, since)
+        with self.backend.lock:
+            self._run(True, seed, since)
 
     # Reading.
 
     def _read(self, start: int, count: int, gradient: bool) -> NDArray[np.float32]:
         arena = self.arenas.gradients if gradient else self.arenas.values
-        numbers = arena.read(start, count)
-        self.backend.staging.reached = self.backend.staging.sent
-        self.launcher.check()
+        with self.backend.lock:
+            numbers = arena.read(start, count)
+            self.backend.staging.reached = self.backend.staging.sent
+            self.launcher.check()
         return numbers
 
     def value(self, index: int, shape: Shape) -> NDArray[np.float32]:

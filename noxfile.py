@@ -95,7 +95,7 @@ def gpu(session: nox.Session) -> None:
 def gpu_without_gpu(session: nox.Session) -> None:
     """What can be known of the GPU backend anywhere: numerics interpreted, every kernel compiled, launches counted.
 
-    The session `tests` runs the same tests among all others, but of each conformance case one variant.
+    The session `tests` runs the same tests among all others, but only some rows of the conformance kit.
     """
     install_packages(session, "pytest>=8", "pytest-xdist>=3.6")
     session.run(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,8 +16,14 @@ from weft_core.numpy_backend import NumpyBackend
 from weft_testing import BackendConformance, Case, Variant
 from weft_testing.cases import CASES
 from weft_testing.conformance import check_case
+from weft_testing.graphs import SEEDS, check_random_graph
+from weft_testing.random_cells import SEEDS as CELL_SEEDS
+from weft_testing.random_cells import check_random_cell
 from weft_testing.suite import case_parameters
+from weft_testing.updates import RULES, SITUATIONS, check_update
 
+T = TypeVar("T")
+ALL = bool(os.environ.get("WEFT_ALL_GPU_TESTS"))
 available = {entry.name for entry in backends() if entry.available}
 
 
@@ -31,15 +40,17 @@ class TestNumba(BackendConformance):
         return load_backend("numba")
 
 
-def some_of_each() -> list[object]:
-    """One variant of each case, another one from case to case; with WEFT_ALL_GPU_TESTS all of them.
+def some(everything: Iterable[T], step: int) -> list[T]:
+    """One of `step`; with WEFT_ALL_GPU_TESTS all: interpreted kernels take a second a row."""
+    return list(everything)[:: 1 if ALL else step]
 
-    The kernels of the Triton backend are interpreted here, at a second a row.
-    """
-    if os.environ.get("WEFT_ALL_GPU_TESTS"):
+
+def some_operations() -> list[object]:
+    """One variant of every third case, another variant from case to case; or all."""
+    if ALL:
         return case_parameters()
     chosen = []
-    for number, case in enumerate(CASES):
+    for number, case in enumerate(some(CASES, 3)):
         variants = list(case.variants())
         variant = variants[number % len(variants)]
         chosen.append(pytest.param(case, variant, id=f"{case.name}-{variant.name}"))
@@ -52,6 +63,18 @@ class TestTriton(BackendConformance):
     def backend(self) -> Backend:
         return load_backend("triton")
 
-    @pytest.mark.parametrize(("case", "variant"), some_of_each())
+    @pytest.mark.parametrize(("case", "variant"), some_operations())
     def test_operation(self, backend: Backend, case: Case, variant: Variant) -> None:
         check_case(backend, case, variant)
+
+    @pytest.mark.parametrize("seed", some(SEEDS, 5))
+    def test_random_graph(self, backend: Backend, seed: int) -> None:
+        check_random_graph(backend, seed)
+
+    @pytest.mark.parametrize("seed", some(CELL_SEEDS, 5))
+    def test_random_cell(self, backend: Backend, seed: int) -> None:
+        check_random_cell(backend, seed)
+
+    @pytest.mark.parametrize(("rule", "situation"), some(itertools.product(RULES, SITUATIONS), 4))
+    def test_update(self, backend: Backend, rule: str, situation: str) -> None:
+        check_update(backend, rule, situation)

@@ -15,8 +15,8 @@ PROGRAM = Path(__file__).parent / "compile_program.py"
 MOST_REGISTERS = 255
 
 
-# Words of a thread that may find no register. On Triton 3.6.0 one launch a level needs none of them; 3.9.0, whose assembler
-# is another one, spills some in kernels of many opcodes.
+# Words of a thread that may find no register. With Triton 3.6.0 kernels of one level need none of them; 3.9.0, whose
+# assembler is another one, spills some in kernels of many opcodes.
 MOST_SPILLS = 24
 # What takes minutes: only with WEFT_ALL_GPU_TESTS.
 RUNS = [("tasks", "90")]
